@@ -1,0 +1,24 @@
+"""What every test may ask for: the shared data, the real pcscd, the network file."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real fingerprints, templates and recordings beside the project; skips where absent."""
+    folder = Path(os.environ.get("MPOS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data on this machine: tests on real prints and recordings are left out")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pcscd() -> None:
+    """The real pcscd with the virtual reader, in a private namespace (``make test`` provides it)."""
+    if os.environ.get("MPOS_PRIVATE_PCSCD") != "1":
+        pytest.skip("no private pcscd: run the tests with `make test` (needs pcscd, vsmartcard-vpcd and namespaces)")
