@@ -1,0 +1,37 @@
+# Everything a newcomer needs. Each target prepares what it uses.
+.PHONY: demo kiosk test check format venv lock wheel clean
+
+run = .venv/bin/python
+# Real pcscd with virtual readers, where nothing else on this machine sees them.
+private = $(run) -m mpos_agent.demo.private_pcscd --
+
+demo: venv ## one claim from a (virtual) chip to head office and back; FINGERS=folder DPI=500 for real prints
+	@$(private) $(run) -m mpos_agent.demo $(if $(FINGERS),--fingers "$(FINGERS)") $(if $(DPI),--dpi $(DPI))
+
+kiosk: venv ## leaves agent, virtual devices and head office running until Ctrl-C
+	@$(run) -m mpos_agent.demo.kiosk
+
+test: venv ## every test that this machine can run
+	@$(private) $(run) -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(ARGS)
+
+check: venv ## lint, types, import contracts
+	$(run) -m ruff check .
+	$(run) -m ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+
+format: venv ## put the code in order
+	$(run) -m ruff format .
+	$(run) -m ruff check --fix .
+
+venv: ## only prepares .venv (and system packages)
+	@requirements/prepare
+
+wheel: venv ## the installable wheel, in dist/
+	$(run) -m build --wheel --no-isolation
+
+clean:
+	rm -rf .venv .demo build dist *.egg-info
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
