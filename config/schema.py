@@ -1,0 +1,202 @@
+"""Every setting of the agent: one frozen section each, units in the names, secrets as paths to files.
+
+No defaults stand here. They stand in ``defaults.toml``, once, with unit and reason; what that file leaves out
+a site must decide. ``load.py`` lays a site's file over it and checks the result against these classes.
+"""
+
+import enum
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+
+class Language(enum.StrEnum):
+    """Which language comes first on screens and slips; the other one stands beside it."""
+
+    ID = "id"
+    EN = "en"
+
+
+class Zone(enum.StrEnum):
+    """The three time zones of Indonesia."""
+
+    WIB = "WIB"
+    WITA = "WITA"
+    WIT = "WIT"
+
+
+class CardTransport(enum.StrEnum):
+    """How card bytes travel."""
+
+    PCSC = "pcsc"
+    SOCKET = "socket"
+
+
+class ScannerDriver(enum.StrEnum):
+    """Which driver looks for a scanner."""
+
+    VIRTUAL = "virtual"
+
+
+class LogLevel(enum.StrEnum):
+    """How talkative the log is. TRAFFIC shows lengths and status words of device traffic, payloads masked."""
+
+    TRAFFIC = "TRAFFIC"
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+def _empty_is_none(value: Any) -> Any:
+    """TOML has no null: an empty string says "not set"."""
+    return None if value == "" else value
+
+
+def _from_settings_folder(value: Path | None, info: ValidationInfo) -> Path | None:
+    """A relative path starts at the folder of the settings file, wherever the agent was started."""
+    if value is None or value.is_absolute():
+        return value
+    folder = (info.context or {}).get("folder")
+    return Path(folder) / value if folder is not None else value
+
+
+def _https(value: str | None) -> str | None:
+    if value is not None and not value.startswith("https://"):
+        raise ValueError("must begin with https://")
+    return value
+
+
+def _octal_mode(value: Any) -> Any:
+    """``"0660"`` reads as people write file modes; a bare 660 would be another number."""
+    if isinstance(value, str) and re.fullmatch("0[0-7]{3}", value):
+        mode = int(value, 8)
+        if mode & 0o600 == 0o600 and not mode & 0o007:
+            return mode
+    raise ValueError('must be a file mode in quotes that lets the owner in and others out, such as "0660"')
+
+
+PathSetting = Annotated[Path, AfterValidator(_from_settings_folder)]
+OptionalPath = Annotated[Path | None, BeforeValidator(_empty_is_none), AfterValidator(_from_settings_folder)]
+OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
+
+
+class Section(BaseModel):
+    """Frozen, strict about names: an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+
+
+class AgentSection(Section):
+    """Where the agent lives on this machine."""
+
+    state_dir: PathSetting
+    run_dir: PathSetting
+    language: Language
+    accept_test_identities: bool
+    """True lets identity numbers of the unassigned province 99 pass: demonstration and drill, never a counter."""
+
+
+class SiteSection(Section):
+    """Where the machine stands. Branch, region and partner codes come from enrolment, not from here."""
+
+    zone: Zone
+    station: str = Field(max_length=40)
+
+
+class CardSection(Section):
+    """Card reader and SAM."""
+
+    transport: CardTransport
+    card_reader: str
+    sam_reader: str
+    slot_switch: Annotated[Annotated[int, Field(ge=0, le=15)] | None, BeforeValidator(_empty_is_none)]
+    card_socket: OptionalPath
+    sam_socket: OptionalPath
+    sam_secrets_file: OptionalPath
+    wait_s: float = Field(gt=0, le=600)
+
+
+class ScannerSection(Section):
+    """Fingerprint scanner."""
+
+    driver: ScannerDriver
+    socket: OptionalPath
+    capture_timeout_s: float = Field(gt=0, le=600)
+
+
+class MatcherSection(Section):
+    """Extraction and comparison on this machine."""
+
+    network_file: OptionalPath
+    threshold: str
+
+
+class ClaimSection(Section):
+    """What a claim may and must do here."""
+
+    attempts_per_finger: int = Field(ge=1, le=10)
+    minimum_quality: int = Field(ge=0, le=100)
+    send_chip_photo: bool
+    draft_lifetime_h: float = Field(gt=0, le=24 * 31)
+    tables_dir: OptionalPath
+
+
+class UploadSection(Section):
+    """The way to head office."""
+
+    url: Annotated[OptionalText, AfterValidator(_https)]
+    ca_file: OptionalPath
+    poll_s: float = Field(ge=1, le=86_400)
+    poll_jitter: float = Field(ge=0, le=1)
+    connect_timeout_s: float = Field(gt=0, le=300)
+    read_timeout_s: float = Field(gt=0, le=600)
+    batch_limit_bytes: int = Field(ge=65_536, le=16 * 1024 * 1024)
+
+
+class ApiSection(Section):
+    """The local API: a Unix socket, and a port on 127.0.0.1 only."""
+
+    socket: OptionalPath
+    socket_mode: Annotated[int, BeforeValidator(_octal_mode)]
+    port: int = Field(ge=0, le=65_535)
+    request_limit_bytes: int = Field(ge=1_024, le=64 * 1024 * 1024)
+    sign_in_idle_s: float = Field(gt=0, le=86_400)
+
+
+class LogSection(Section):
+    """What is written to standard error, where the journal picks it up."""
+
+    level: LogLevel
+    journal_prefix: bool
+
+
+class Settings(Section):
+    """All of it. Only ``wiring``, ``daemon`` and ``doctor`` of the agent read this."""
+
+    agent: AgentSection
+    site: SiteSection
+    card: CardSection
+    scanner: ScannerSection
+    matcher: MatcherSection
+    claim: ClaimSection
+    upload: UploadSection
+    api: ApiSection
+    log: LogSection
+
+    @property
+    def api_socket(self) -> Path:
+        """Where the local API listens: as set, else in the runtime folder."""
+        return self.api.socket or self.agent.run_dir / "agent.sock"
+
+    @property
+    def database_file(self) -> Path:
+        """The agent's only SQLite file."""
+        return self.agent.state_dir / "agent.db"
+
+    @property
+    def callers_file(self) -> Path:
+        """Who may call the local API, as hashes."""
+        return self.agent.state_dir / "callers.json"
