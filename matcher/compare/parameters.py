@@ -1,0 +1,106 @@
+"""Every number of the comparison: unit, where it comes from, what raising it does.
+
+Lengths are pixels at 500 dpi (one ridge period is about 9 px), angles are radians.
+"MCC" is Cappelli, Ferrara, Maltoni: Minutia Cylinder-Code, IEEE TPAMI 32(12), 2010.
+"""
+
+from typing import Final
+
+# --- preparing a template ---------------------------------------------------------------------------------
+
+MAX_MINUTIAE: Final = 80
+"""Kept by quality, then nearest the middle. Raising it costs time (quadratic) and lets noise in."""
+
+LEAST_MINUTIAE: Final = 3
+"""With fewer on either side there is nothing to compare: the score is 0."""
+
+OUTLINE_DIRECTIONS: Final = 16
+"""Half planes that bound the finger area. More follow the hull closer; 16 err by less than 2 %."""
+
+# --- local descriptor (MCC's cylinder, coarser) -------------------------------------------------------------
+
+CYLINDER_RADIUS: Final = 75.0
+"""px; MCC uses 70. Larger sees more neighbours and more skin distortion, and fails on small overlaps."""
+
+CYLINDER_CELLS: Final = 8
+"""Cells along each side of the base. More cells want better positions than foreign extractors give."""
+
+CYLINDER_LAYERS: Final = 6
+"""Layers of relative direction round the full turn (MCC: 6)."""
+
+CYLINDER_SPREAD: Final = 10.0
+"""px; Gaussian spread of a neighbour's position over the cells. Larger forgives distortion, tells less apart."""
+
+CYLINDER_TURN: Final = 0.52
+"""rad; spread of a neighbour's direction over the layers (30 degrees): foreign extractors scatter that much."""
+
+CYLINDER_SATURATION: Final = 0.5
+"""Occupancy at which a cell is half full. Smaller makes a cell nearly binary."""
+
+# --- candidate pairs and their mutual support ----------------------------------------------------------------
+
+MAX_TURN_COS: Final = -0.3
+"""Cosine of the largest rotation between the two impressions (107 degrees)."""
+
+CANDIDATES: Final = 64
+"""Pairs of minutiae looked at further. More finds poorer prints and costs time (quadratic)."""
+
+LENGTH_TOLERANCE: Final = 5.0
+"""px; how much the distance between two minutiae may differ at zero distance."""
+
+LENGTH_STRETCH: Final = 0.05
+"""Share of the distance that skin stretch adds to the tolerance."""
+
+BEARING_TOLERANCE: Final = 0.3
+"""rad; scatter of the direction to a neighbour, seen from either end."""
+
+RELAXATIONS: Final = 3
+"""Rounds in which pairs gain from the pairs they agree with. More lets one cluster win all."""
+
+RELAXATION_OWN: Final = 0.1
+"""What a pair keeps without support, relative to the best similarity."""
+
+SEEDS: Final = 4
+"""Alignments tried, each from another cluster of agreeing pairs."""
+
+SEED_CLUSTER: Final = 0.3
+"""Agreement above which a pair belongs to a seed's cluster and starts no alignment of its own."""
+
+DIRECTION_ARM: Final = 30.0
+"""px; a direction weighs in the rotation like a neighbour at this distance."""
+
+# --- alignment and skin distortion ----------------------------------------------------------------------------
+
+RIGID_SPREAD: Final = 9.0
+RIGID_GATE: Final = 20.0
+RIGID_TURN_SPREAD: Final = 0.30
+RIGID_TURN_GATE: Final = 0.52
+"""px, px, rad, rad: Gaussian widths and cut-offs under the rigid alignment, before the skin is followed."""
+
+WARP_GATES: Final = ((16.0, 0.50), (11.0, 0.436))
+"""px, rad: cut-offs after each round of following the skin."""
+
+WARP_SPREAD: Final = 7.0
+"""px; Gaussian width of the distance once the skin is followed."""
+
+WARP_REACH: Final = 60.0
+"""px; how far a matched pair pulls its neighbourhood. Shorter follows noise and lets strangers fit."""
+
+WARP_STIFFNESS: Final = 0.3
+"""Pairs' worth of resistance against the pull."""
+
+# --- score -----------------------------------------------------------------------------------------------------
+
+OVERLAP_MARGIN: Final = 2.0
+"""px outside the other finger's outline that still count as inside."""
+
+OVERLAP_FLOOR: Final = 4
+"""Least number of minutiae by which the matched share is divided: three of three proves little."""
+
+MATCHED_CEILING: Final = 12
+"""Matched minutiae beyond which more add nothing (twelve points)."""
+
+EDGE_REACH: Final = 90.0
+EDGE_LENGTH_TOLERANCE: Final = 4.0
+EDGE_WEIGHT: Final = 0.02
+"""px, px, score per agreeing edge between matched neighbours."""
