@@ -1,0 +1,101 @@
+"""What the agent itself refuses or cannot do, apart from devices, matcher, wire and settings."""
+
+from typing import ClassVar
+
+
+class AgentError(Exception):
+    """The agent cannot do what was asked. ``code`` keys the sentence in ``outcomes``."""
+
+    code: ClassVar[str] = "agent"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.code)
+        self.detail = detail
+
+
+class NoDaemonError(AgentError):
+    """Nobody answers on the agent's socket."""
+
+    code = "no_daemon"
+    retryable = True
+
+
+class CallerUnknownError(AgentError):
+    """The request carries no credential of this machine, or a wrong one."""
+
+    code = "caller_unknown"
+
+
+class CallerForbiddenError(AgentError):
+    """The credential is good, but not for this."""
+
+    code = "caller_forbidden"
+
+
+class ForeignPageError(AgentError):
+    """Host or Origin is not this machine's own: a page from elsewhere tries to use the agent."""
+
+    code = "foreign_page"
+
+
+class RequestTooLargeError(AgentError):
+    """The request body is longer than ``api.request_limit_bytes``."""
+
+    code = "request_too_large"
+
+
+class BadRequestError(AgentError):
+    """The request does not have the shape the interface describes."""
+
+    code = "bad_request"
+
+
+class NotFoundError(AgentError):
+    """No such claim, person or address."""
+
+    code = "not_found"
+
+
+class NotSignedInError(AgentError):
+    """The request needs an operator who has signed in, or the operator was idle too long."""
+
+    code = "not_signed_in"
+
+
+class WrongPinError(AgentError):
+    """No such person with that role, or the PIN is wrong; which of them is not told."""
+
+    code = "wrong_pin"
+
+
+class ClaimBusyError(AgentError):
+    """Another request is working on this claim, or another claim is using the device."""
+
+    code = "claim_busy"
+    retryable = True
+
+
+class NotEnrolledError(AgentError):
+    """The device has no identity yet: no claim can be sealed and nothing can be sent."""
+
+    code = "not_enrolled"
+
+
+class AlreadyEnrolledError(AgentError):
+    """The device has an identity; a second one would orphan what is queued."""
+
+    code = "already_enrolled"
+
+
+class StoppingError(AgentError):
+    """The agent is going down in good order."""
+
+    code = "stopping"
+    retryable = True
+
+
+class NotSetUpError(AgentError):
+    """A setting that this act needs is not set; ``detail`` names it."""
+
+    code = "not_set_up"
