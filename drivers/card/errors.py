@@ -58,3 +58,9 @@ class ChipDataError(DeviceError):
 
     code = "chip_data"
     retryable = True
+
+
+class SamSecretsError(DeviceError):
+    """The file with PCID and CONFIG is missing, of another size, or readable by others."""
+
+    code = "sam_secrets"
