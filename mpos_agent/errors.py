@@ -99,3 +99,17 @@ class NotSetUpError(AgentError):
     """A setting that this act needs is not set; ``detail`` names it."""
 
     code = "not_set_up"
+
+
+class PortTakenError(AgentError):
+    """Another program listens on the port of the local API."""
+
+    code = "port_taken"
+    retryable = True
+
+
+class PinLockedError(AgentError):
+    """Too many wrong PINs for this person; ``detail`` says how long to wait."""
+
+    code = "pin_locked"
+    retryable = True

@@ -1,0 +1,150 @@
+"""The devices of this counter: one card station (reader and SAM), one finger station (scanner).
+
+A station hands its device to one claim at a time and says so instead of queueing: two people cannot share a
+reader. Which reader and which scanner is decided in ``wiring``; here they are interfaces.
+"""
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from drivers.card.base import CardConnection, CardReader
+from drivers.card.ektp.read import ReadStep, read_card
+from drivers.card.ektp.record import CardRecord
+from drivers.card.ektp.sam import SamSecrets
+from drivers.card.errors import NoCardError, SamMissingError
+from drivers.errors import DeviceError, DeviceNotFoundError
+from drivers.scanner.base import FingerImage, PlaceAgain, Scanner, ScannerInfo, ScannerSource
+from mpos_agent.errors import ClaimBusyError, StoppingError
+
+# How soon a wait notices that it is to stop: short enough for a person, long enough to cost nothing.
+_SLICE_S = 0.5
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CardState:
+    """What can be said of reader and SAM without touching a card."""
+
+    card_reader: str | None
+    sam_reader: str | None
+    problem: DeviceError | None
+    """Why there is no pair of them; None when both were found."""
+
+
+class CardStation:
+    """Reader and SAM together: one complete read at a time."""
+
+    def __init__(
+        self,
+        *,
+        pair: Callable[[], tuple[CardReader, CardReader]],
+        secrets: Callable[[], SamSecrets],
+        wait_s: float,
+    ) -> None:
+        self._pair, self._secrets, self._wait_s = pair, secrets, wait_s
+        self._in_use = threading.Lock()
+
+    def read(self, progress: Callable[[ReadStep], None], stop: threading.Event) -> CardRecord:
+        """Wait for a card and read it; the record is the caller's to wipe.
+
+        Raises
+        ------
+        ClaimBusyError
+            Another claim is reading a card.
+        NoCardError
+            Nobody laid a card down in time.
+        StoppingError
+            ``stop`` was set while waiting.
+        DeviceError
+            Whatever reader, SAM or card did.
+        """
+        with _held(self._in_use, "the card reader is in use"):
+            secrets = self._secrets()
+            card_reader, sam_reader = self._pair()
+            self._wait(card_reader, stop)
+            with _sam(sam_reader) as sam, card_reader.connect() as card:
+                return read_card(card, sam, secrets, progress)
+
+    def state(self) -> CardState:
+        """Look for reader and SAM; opens nothing."""
+        try:
+            card_reader, sam_reader = self._pair()
+        except DeviceError as problem:
+            return CardState(card_reader=None, sam_reader=None, problem=problem)
+        return CardState(card_reader=card_reader.name, sam_reader=sam_reader.name, problem=None)
+
+    def _wait(self, reader: CardReader, stop: threading.Event) -> None:
+        slices = max(1, round(self._wait_s / _SLICE_S))
+        for _ in range(slices):
+            if stop.is_set():
+                raise StoppingError
+            if reader.wait_for_card(_SLICE_S):
+                return
+        raise NoCardError(reader.name, "wait for a card")
+
+
+class FingerStation:
+    """The scanner: opened for the first attempt, kept open between attempts, closed on any trouble."""
+
+    def __init__(self, find: Callable[[], Sequence[ScannerSource]]) -> None:
+        self._find = find
+        self._in_use = threading.Lock()
+        self._scanner: Scanner | None = None
+
+    def capture(self, timeout_s: float, stop: threading.Event) -> FingerImage | PlaceAgain:
+        """Wait for a finger and give its picture, which is the caller's to wipe.
+
+        Raises
+        ------
+        ClaimBusyError
+            Another claim is using the scanner.
+        DeviceError
+            Whatever the scanner did; it is closed, and opened anew by the next attempt.
+        """
+        with _held(self._in_use, "the scanner is in use"):
+            try:
+                if self._scanner is None:
+                    self._scanner = self._source().open()
+                return self._scanner.capture(timeout_s, stop)
+            except DeviceError:
+                self._close()
+                raise
+
+    def found(self) -> tuple[ScannerInfo, ...]:
+        """Scanners that are plugged in, without opening any."""
+        return tuple(source.info for source in self._find())
+
+    def close(self) -> None:
+        """Release the scanner. Waits for a running attempt, which ``stop`` has ended."""
+        with self._in_use:
+            self._close()
+
+    def _source(self) -> ScannerSource:
+        sources = self._find()
+        if not sources:
+            raise DeviceNotFoundError("scanner", "look for a scanner", "none is plugged in")
+        return sources[0]
+
+    def _close(self) -> None:
+        if self._scanner is not None:
+            self._scanner.close()
+            self._scanner = None
+
+
+@contextlib.contextmanager
+def _held(lock: threading.Lock, why: str) -> Iterator[None]:
+    if not lock.acquire(blocking=False):
+        raise ClaimBusyError(why)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sam(reader: CardReader) -> CardConnection:
+    """An empty SAM slot is a missing SAM, not a member who has yet to lay a card down."""
+    try:
+        return reader.connect()
+    except NoCardError as error:
+        raise SamMissingError(reader.name, "open the SAM", "the slot is empty") from error

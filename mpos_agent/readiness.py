@@ -1,0 +1,37 @@
+"""Tell systemd how the agent is: ready, alive, stopping (sd_notify(3)). Silent where nobody asks."""
+
+import os
+import socket
+from collections.abc import Mapping
+
+
+class Readiness:
+    """Messages to the service manager over ``NOTIFY_SOCKET``."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        address = environment.get("NOTIFY_SOCKET", "")
+        # A leading @ stands for the zero byte of Linux' abstract namespace.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        usec = environment.get("WATCHDOG_USEC", "")
+        meant_for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_s = int(usec) / 1e6 if usec.isdigit() and meant_for_us else None
+        """Within how many seconds a sign of life is expected; None when nobody watches."""
+
+    def ready(self, status: str) -> None:
+        """Start-up is over; units that wait for this one may start."""
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def alive(self, status: str) -> None:
+        """A sign of life, with one line that ``systemctl status`` shows."""
+        self._send(f"WATCHDOG=1\nSTATUS={status}")
+
+    def stopping(self) -> None:
+        """An orderly stop has begun."""
+        self._send("STOPPING=1\nSTATUS=stopping")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.connect(self._address)
+            channel.sendall(message.encode())
