@@ -24,7 +24,7 @@ _WORD = re.compile(r"[\w.:/@%+-]{1,120}", re.ASCII)
 _NETS = (
     (re.compile(r"(?<![0-9A-Fa-f])\d{2}[A-Z]{2}\d{7}(?!\d)"), "[card number]"),
     (re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"), "[e-mail]"),
-    (re.compile(r"(\\x[0-9a-fA-F]{2}.?){4,}"), "[bytes]"),
+    (re.compile(r"(\\x[0-9a-fA-F]{2}[^\\'\" ]?){4,}"), "[bytes]"),
     (re.compile(r"[A-Za-z0-9+/=]{100,}"), "[encoded]"),
     (re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{65,}"), "[hex]"),
     (re.compile(r"(?<![\w-])\+?\d(?:[ -]?\d){7,}(?!\w)(?!-\w)"), "[digits]"),
@@ -37,7 +37,7 @@ _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 
 Fact = int | float | bool | str | enum.Enum | uuid.UUID | PurePath | None
 
 
-def happening(log: logging.Logger, level: int, name: str, **facts: Fact) -> None:
+def happening(log: logging.Logger, level: int, name: str, /, **facts: Fact) -> None:
     """Write one line: what happened, and facts that cannot hold a person.
 
     Raises

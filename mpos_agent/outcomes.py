@@ -329,6 +329,38 @@ _AGENT: Mapping[str, Row] = {
         "A setting that this needs is not set",
         "technician: set the key named in the detail",
     ),
+    "callers_file": Row(
+        Exit.SETTINGS,
+        500,
+        "Daftar program pemanggil tidak dapat dipercaya",
+        "teknisi: perbaiki izin berkas callers.json (chmod 600) atau buat ulang",
+        "The list of callers cannot be trusted",
+        "technician: correct the mode of callers.json (chmod 600) or make it anew",
+    ),
+    "caller_name": Row(
+        Exit.USAGE,
+        422,
+        "Nama pemanggil tidak dapat dipakai",
+        "pilih nama lain dari huruf kecil, angka dan tanda hubung",
+        "This caller name cannot be used",
+        "choose another one of small letters, digits and hyphens",
+    ),
+    "port_taken": Row(
+        Exit.SETTINGS,
+        503,
+        "Port API sudah dipakai program lain",
+        "tutup program itu atau ganti api.port dalam pengaturan",
+        "Another program listens on the port of the local API",
+        "stop it, or change api.port in the settings",
+    ),
+    "pin_locked": Row(
+        Exit.NOT_ALLOWED,
+        429,
+        "PIN salah terlalu sering",
+        "tunggu selama yang disebut, lalu coba lagi",
+        "The PIN was wrong too often",
+        "wait as long as the detail says, then try again",
+    ),
     "internal": Row(
         Exit.BUG,
         500,
@@ -344,8 +376,8 @@ TABLE: Mapping[str, Row] = {**_DEVICE, **_AGENT}
 
 def outcome_of(error: BaseException) -> Outcome:
     """How to tell this error. What has no code of its own is our bug: ``internal``, with no detail shown."""
-    code = getattr(type(error), "code", "internal")
-    if code not in TABLE:
+    code = getattr(type(error), "code", None)
+    if not isinstance(code, str) or code not in TABLE:
         return told("internal")
     return told(code, retryable=bool(getattr(type(error), "retryable", False)), detail=str(error))
 

@@ -1,0 +1,90 @@
+"""Whatever goes wrong is told in one sentence with cause and cure, in both languages."""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+import pytest
+
+import config
+import drivers
+import matcher
+import mpos_agent
+import sync
+from drivers.card.errors import NoCardError
+from mpos_agent.outcomes import TABLE, Exit, outcome_of, told
+
+
+def modules_of(package: ModuleType) -> list[ModuleType]:
+    """A package with everything below it, imported."""
+    found = [package]
+    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        # A command line's __main__ runs when it is imported.
+        if not info.name.endswith("__main__"):
+            found.append(importlib.import_module(info.name))
+    return found
+
+
+def error_classes() -> list[type[BaseException]]:
+    """Every error class with a code of its own that this program can raise."""
+    found: set[type[BaseException]] = set()
+    for package in (config, drivers, matcher, mpos_agent, sync):
+        for module in modules_of(package):
+            for thing in vars(module).values():
+                if isinstance(thing, type) and issubclass(thing, BaseException) and hasattr(thing, "code"):
+                    found.add(thing)
+    return sorted(
+        (
+            kind
+            for kind in found
+            if kind.__module__.split(".")[0] in {"config", "drivers", "matcher", "mpos_agent", "sync"}
+        ),
+        key=lambda kind: (kind.__module__, kind.__qualname__),
+    )
+
+
+def test_every_error_class_has_a_row() -> None:
+    """No error of the program reaches an operator as a bare name."""
+    classes = error_classes()
+    assert len(classes) > 30
+    missing = [f"{kind.__module__}.{kind.__qualname__} ({kind.code})" for kind in classes if kind.code not in TABLE]  # type: ignore[attr-defined]
+    assert not missing
+
+
+def test_codes_tell_causes_apart() -> None:
+    """Two classes share a code only when one refines the other and says nothing new."""
+    seen: dict[str, type[BaseException]] = {}
+    for kind in error_classes():
+        code = str(vars(kind).get("code", ""))
+        if code:
+            assert code not in seen, f"{kind} and {seen.get(code)} share {code}"
+            seen[code] = kind
+
+
+@pytest.mark.parametrize("code", sorted(TABLE))
+def test_each_sentence_has_cause_and_cure(code: str) -> None:
+    """One sentence each: a cause, a semicolon, a cure, a full stop."""
+    outcome = told(code)
+    for text in (outcome.text_id, outcome.text_en):
+        assert text.count("; ") >= 1
+        assert text.endswith(".")
+        assert ".." not in text
+        assert text[0].isupper()
+    assert outcome.text_id != outcome.text_en
+    assert outcome.exit_code is not Exit.DONE
+    assert 400 <= outcome.status < 600
+
+
+def test_an_error_without_a_code_is_our_bug_and_shows_nothing_of_itself() -> None:
+    """The text of an unexpected error may hold anything, so that it is not shown."""
+    outcome = outcome_of(KeyError("PESERTA UJI SATU"))
+    assert (outcome.code, outcome.detail, outcome.exit_code) == ("internal", "", Exit.BUG)
+
+
+def test_a_device_error_says_whether_trying_again_helps() -> None:
+    """What a program needs to decide stands beside what a person reads."""
+    body = outcome_of(NoCardError("Reader", "connect")).as_json()
+    assert body["code"] == "no_card"
+    assert body["retryable"] is True
+    assert body["text_id"] == "Tidak ada kartu pada pembaca; letakkan e-KTP di atas pembaca, lalu coba lagi."
+    assert set(body) == {"code", "cause", "cure", "text_id", "text_en", "retryable", "detail"}
