@@ -1,0 +1,338 @@
+"""What every scanner promises, whatever the picture travels over. A new driver joins by adding its rig to RIGS."""
+
+import abc
+import contextlib
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from drivers.errors import DeviceBusyError, DeviceError, DeviceNotFoundError, DeviceRemovedError
+from drivers.scanner.base import FingerImage, PlaceAgain, ScannerSource
+from drivers.scanner.synthetic.finger import Finger
+from drivers.scanner.virtual import VirtualScannerSource
+from drivers.scanner.virtual_server import VirtualScannerServer
+
+LONG_S = 60.0
+"""A wait that a test never sits out: something ends it, or the test's own time limit does."""
+SHORT_S = 0.2
+
+
+class Rig(abc.ABC):
+    """One implementation and the hands that place fingers on it and pull its cable.
+
+    ``abilities`` names what the hands can do; a test that needs more leaves this rig out.
+    """
+
+    abilities: ClassVar[frozenset[str]]
+
+    @abc.abstractmethod
+    def source(self) -> ScannerSource:
+        """The scanner as discovery would list it."""
+
+    @abc.abstractmethod
+    def place(self, pixels: NDArray[np.uint8]) -> None:
+        """Lay a finger on the glass until lifted."""
+
+    @abc.abstractmethod
+    def lift(self) -> None:
+        """Take the finger off."""
+
+    @abc.abstractmethod
+    def touch_briefly(self) -> None:
+        """Ability ``brief``: lift the finger before the picture is complete."""
+
+    @abc.abstractmethod
+    def unplug(self) -> None:
+        """Ability ``unplug``."""
+
+    @abc.abstractmethod
+    def plug(self) -> None:
+        """Ability ``unplug``."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Take the rig itself apart."""
+
+
+class VirtualRig(Rig):
+    """A virtual scanner served by this process."""
+
+    abilities = frozenset({"exact", "brief", "blank", "unplug", "busy"})
+
+    def __init__(self, folder: Path) -> None:
+        self.server = VirtualScannerServer(folder / "scanner.sock", dpi=500)
+
+    def source(self) -> ScannerSource:
+        return VirtualScannerSource(self.server.path)
+
+    def place(self, pixels: NDArray[np.uint8]) -> None:
+        self.server.place(pixels)
+
+    def lift(self) -> None:
+        self.server.lift()
+
+    def touch_briefly(self) -> None:
+        self.server.touch_briefly()
+
+    def unplug(self) -> None:
+        self.server.unplug()
+
+    def plug(self) -> None:
+        self.server.plug()
+
+    def close(self) -> None:
+        self.server.close()
+
+
+RIGS: tuple[Callable[[Path], Rig], ...] = (VirtualRig,)
+
+
+def rigs(*needed: str) -> pytest.MarkDecorator:
+    """Run the test on every rig whose hands can do what it needs."""
+    fitting = [rig for rig in RIGS if getattr(rig, "abilities", frozenset()).issuperset(needed)]
+    return pytest.mark.parametrize("rig", fitting, indirect=True, ids=lambda rig: rig.__name__)
+
+
+@pytest.fixture
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    built: Rig = request.param(tmp_path)
+    yield built
+    built.close()
+
+
+@pytest.fixture(scope="module")
+def finger_pixels() -> NDArray[np.uint8]:
+    return Finger.from_seed(1).impression(1)
+
+
+@contextlib.contextmanager
+def shortly(act: Callable[[], None]) -> Iterator[None]:
+    """Let something happen while the body waits for it."""
+    timer = threading.Timer(0.15, act)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
+def held_resources() -> tuple[list[str], int]:
+    """The names of the threads and the number of descriptors this process holds."""
+    gc.collect()
+    descriptors = list(Path("/proc/self/fd").iterdir())
+    return sorted(thread.name for thread in threading.enumerate()), len(descriptors)
+
+
+@rigs()
+def test_a_finger_that_lies_on_the_glass_is_pictured(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """The member has placed the finger before being asked: the picture comes, with its resolution."""
+    rig.place(finger_pixels)
+    with rig.source().open() as scanner:
+        image = scanner.capture(LONG_S)
+    assert isinstance(image, FingerImage)
+    assert image.pixels.dtype == np.uint8
+    assert image.pixels.ndim == 2
+    assert 100 <= image.dpi <= 2000
+
+
+@rigs("exact")
+def test_the_picture_is_the_one_on_the_glass(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """Not a pixel is lost, turned or inverted on the way."""
+    rig.place(finger_pixels)
+    with rig.source().open() as scanner:
+        image = scanner.capture(LONG_S)
+    assert isinstance(image, FingerImage)
+    same = np.array_equal(image.pixels, finger_pixels)
+    assert same, "the picture differs from what lay on the glass"
+
+
+@rigs()
+def test_the_scanner_waits_until_the_finger_comes(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """The member takes a moment; the capture is still waiting."""
+    with rig.source().open() as scanner, shortly(lambda: rig.place(finger_pixels)):
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+
+
+@rigs()
+def test_nobody_comes(rig: Rig) -> None:
+    """No finger in time is something to tell the member, not a failure; and the scanner goes on working."""
+    with rig.source().open() as scanner:
+        assert scanner.capture(SHORT_S) is PlaceAgain.NO_FINGER
+        assert scanner.capture(SHORT_S) is PlaceAgain.NO_FINGER
+
+
+@rigs()
+def test_a_finger_after_a_vain_wait_is_pictured(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """The second prompt works although the first one ran out."""
+    with rig.source().open() as scanner:
+        assert scanner.capture(SHORT_S) is PlaceAgain.NO_FINGER
+        rig.place(finger_pixels)
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+
+
+@rigs()
+def test_the_operator_stops_the_wait(rig: Rig) -> None:
+    """Cancelling on the page ends the wait long before its time is over."""
+    stop = threading.Event()
+    with rig.source().open() as scanner, shortly(stop.set):
+        assert scanner.capture(LONG_S, stop) is PlaceAgain.NO_FINGER
+
+
+@rigs()
+def test_a_stop_before_the_capture_takes_no_picture(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """A claim already cancelled gets no picture even though a finger lies there."""
+    stop = threading.Event()
+    stop.set()
+    rig.place(finger_pixels)
+    with rig.source().open() as scanner:
+        assert scanner.capture(LONG_S, stop) is PlaceAgain.NO_FINGER
+
+
+@rigs()
+def test_a_lifted_finger_is_not_pictured_again(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """The next member's capture never gets the previous member's finger."""
+    with rig.source().open() as scanner:
+        rig.place(finger_pixels)
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+        rig.lift()
+        assert scanner.capture(SHORT_S) is PlaceAgain.NO_FINGER
+
+
+@rigs()
+def test_two_captures_share_no_memory(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """Wiping one picture leaves the other one whole, and a wiped one holds nothing."""
+    rig.place(finger_pixels)
+    with rig.source().open() as scanner:
+        first, second = scanner.capture(LONG_S), scanner.capture(LONG_S)
+    assert isinstance(first, FingerImage)
+    assert isinstance(second, FingerImage)
+    first.wipe()
+    assert not first.pixels.any()
+    assert second.pixels.any()
+
+
+@rigs("brief")
+def test_a_finger_lifted_too_early(rig: Rig) -> None:
+    """The member is asked to hold the finger longer."""
+    with rig.source().open() as scanner, shortly(rig.touch_briefly):
+        assert scanner.capture(LONG_S) is PlaceAgain.TOO_SHORT
+
+
+@rigs("blank")
+def test_a_picture_without_ridges_is_asked_for_again(rig: Rig) -> None:
+    """A frame of plain grey is not handed on as a finger."""
+    rig.place(np.full((374, 388), 240, dtype=np.uint8))
+    with rig.source().open() as scanner:
+        assert scanner.capture(LONG_S) is PlaceAgain.EMPTY
+
+
+@rigs("unplug")
+def test_unplugged_while_waiting(rig: Rig) -> None:
+    """Pulling the cable in front of a waiting member is named as what it is, before the time is over."""
+    with rig.source().open() as scanner, shortly(rig.unplug), pytest.raises(DeviceRemovedError):
+        scanner.capture(LONG_S)
+
+
+@rigs("unplug")
+def test_unplugged_between_captures(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """The next capture says that the scanner is gone; it does not wait for a finger that cannot come."""
+    rig.place(finger_pixels)
+    with rig.source().open() as scanner:
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+        rig.unplug()
+        with pytest.raises(DeviceRemovedError):
+            scanner.capture(LONG_S)
+
+
+@rigs("unplug")
+def test_opening_what_is_not_plugged_in(rig: Rig) -> None:
+    """The operator is told to plug the scanner in."""
+    source = rig.source()
+    rig.unplug()
+    with pytest.raises(DeviceNotFoundError):
+        source.open()
+
+
+@rigs("unplug")
+def test_plugged_in_again_it_works_again(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """No restart is needed after the cable was pulled, four times in a row."""
+    for _ in range(4):
+        rig.place(finger_pixels)
+        with rig.source().open() as scanner:
+            assert isinstance(scanner.capture(LONG_S), FingerImage)
+            rig.unplug()
+            with pytest.raises(DeviceRemovedError):
+                scanner.capture(LONG_S)
+        rig.plug()
+
+
+@rigs("busy")
+def test_a_scanner_in_use_is_not_shared(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """A second program is told that the scanner is busy, and the first one is not disturbed."""
+    rig.place(finger_pixels)
+    with rig.source().open() as scanner:
+        with pytest.raises(DeviceBusyError):
+            rig.source().open()
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+
+
+@rigs("busy")
+def test_a_closed_scanner_is_free_for_others(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """Closing gives the device back at once."""
+    rig.place(finger_pixels)
+    for _ in range(3):
+        with rig.source().open() as scanner:
+            assert isinstance(scanner.capture(LONG_S), FingerImage)
+
+
+@rigs()
+def test_closing_twice_does_no_harm(rig: Rig) -> None:
+    """Clean-up code may close what is closed; using it afterwards is refused by name."""
+    scanner = rig.source().open()
+    scanner.close()
+    scanner.close()
+    with pytest.raises(DeviceError):
+        scanner.capture(SHORT_S)
+
+
+@rigs()
+def test_listing_disturbs_nobody(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """Asking what is plugged in neither opens a scanner nor interrupts the one in use."""
+    rig.place(finger_pixels)
+    with rig.source().open() as scanner:
+        info = rig.source().info
+        assert info.driver
+        assert info.path == scanner.info.path
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+
+
+@rigs("unplug", "busy")
+def test_nothing_is_left_after_many_rounds(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """Captures, vain waits, pulled cables and refused openings leave no thread and no descriptor behind."""
+
+    def a_round() -> None:
+        rig.place(finger_pixels)
+        with rig.source().open() as scanner:
+            assert isinstance(scanner.capture(LONG_S), FingerImage)
+            with pytest.raises(DeviceBusyError):
+                rig.source().open()
+            rig.lift()
+            assert scanner.capture(0.01) is PlaceAgain.NO_FINGER
+            rig.unplug()
+            with pytest.raises(DeviceRemovedError):
+                scanner.capture(LONG_S)
+        with pytest.raises(DeviceNotFoundError):
+            rig.source().open()
+        rig.plug()
+
+    a_round()
+    before = held_resources()
+    for _ in range(15):
+        a_round()
+    assert held_resources() == before
