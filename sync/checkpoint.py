@@ -1,0 +1,140 @@
+"""What a device sends in one sync round: a signed statement of where it stands, and packets; pure.
+
+The checkpoint lets head office tell a silent device from a truncated queue, and asks for a receipt that
+repeats its nonce. The packets beside it prove themselves and need no signature over the batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from sync import cbor, cose
+from sync.envelope import (
+    BOOT_ID_BYTES,
+    DEVICE_ID,
+    DIGEST_BYTES,
+    EPOCH_BYTES,
+    FIRST_SEQ,
+    MAX_ENVELOPE_BYTES,
+    MAX_SEQ,
+    Lane,
+)
+from sync.errors import CborError, CheckpointError, CoseError, Refusal, WireError
+from sync.keys import PublicKey, Signer
+from sync.records import Blob, Choice, Instant, Many, Nested, Record, Text, Whole, Words
+
+VERSION = 1
+TYP = "application/vnd.mpos.checkpoint+cose"
+NONCE_BYTES = 16
+MAX_PACKETS = 512
+MAX_BATCH_BYTES = 2 * 1024 * 1024
+"""A batch aims at 20 s of link time, at most 1 MB, and always fits one packet of the largest size."""
+MAX_CHECKPOINT_BYTES = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneState(Record):
+    """One chain as the device has it."""
+
+    refuse: ClassVar[type[WireError]] = CheckpointError
+
+    lane: Annotated[Lane, Choice(Lane)]
+    epoch: Annotated[bytes, Blob(EPOCH_BYTES)]
+    next_seq: Annotated[int, Whole(FIRST_SEQ, MAX_SEQ)]
+    """The sequence number the next packet made on the device will get."""
+    head_hash: Annotated[bytes, Blob(DIGEST_BYTES)]
+    """Digest of the last packet made; NO_HASH when there is none."""
+    depth: Annotated[int, Whole(0, MAX_SEQ)]
+    """Packets waiting for their receipt."""
+    oldest_age_s: Annotated[int, Whole(0, MAX_SEQ)]
+    """Age of the oldest of them in seconds; 0 when none waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint(Record):
+    """Where a device stands at the start of a sync round."""
+
+    refuse: ClassVar[type[WireError]] = CheckpointError
+
+    version: Annotated[int, Whole(VERSION, VERSION)] = VERSION
+    device_id: Annotated[str, DEVICE_ID]
+    nonce: Annotated[bytes, Blob(NONCE_BYTES)]
+    """Fresh for every request; the receipt repeats it."""
+    boot_id: Annotated[bytes, Blob(BOOT_ID_BYTES)]
+    wall_utc: Annotated[datetime, Instant()]
+    monotonic_ns: Annotated[int, Whole(0, MAX_SEQ)]
+    lanes: Annotated[tuple[LaneState, ...], Many(Nested(LaneState), len(Lane))]
+    free_disk_bytes: Annotated[int, Whole(0, MAX_SEQ)]
+    versions: Annotated[
+        dict[str, str], Words(16, Text(32, pattern=r"[a-z][a-z0-9_]*"), Text(64, pattern=r"[A-Za-z0-9 ._+:/-]+"))
+    ]
+    """Programs, engines and tables by name: ``agent``, ``sqlite``, ``tables``, ..."""
+
+    def check_together(self) -> None:
+        """Each lane once."""
+        if len({state.lane for state in self.lanes}) != len(self.lanes):
+            raise CheckpointError(Refusal.CONTRADICTION, "lanes", "a lane twice")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A parsed request. The checkpoint is what the sender *claims* until :meth:`verified` gives it back."""
+
+    claimed: Checkpoint
+    packets: tuple[bytes, ...] = field(repr=False)
+    """Envelopes as they came; each is checked on its own."""
+    signed: cose.Sign1 = field(repr=False)
+
+    def verified(self, public_key: PublicKey) -> Checkpoint:
+        """The checkpoint, if the key's holder signed it. Raises CheckpointError."""
+        try:
+            self.signed.verify(public_key)
+        except CoseError as error:
+            raise CheckpointError(error.refusal, error.field, error.detail) from error
+        return self.claimed
+
+
+def sign_batch(checkpoint: Checkpoint, packets: Sequence[bytes], signer: Signer) -> bytes:
+    """The request body: CBOR [version, COSE_Sign1 of the checkpoint, [envelope, ...]]."""
+    if len(packets) > MAX_PACKETS:
+        raise CheckpointError(Refusal.TOO_LONG, "packets", f"at most {MAX_PACKETS}")
+    protected = cose.protect(TYP, signer.algorithm, signer.kid, {})
+    signed = cose.sign(protected, cbor.encode(checkpoint.to_map()), signer)
+    body = cbor.encode([VERSION, signed, list(packets)])
+    if len(body) > MAX_BATCH_BYTES:
+        raise CheckpointError(Refusal.TOO_LONG, detail=f"at most {MAX_BATCH_BYTES} bytes")
+    return body
+
+
+def read_batch(data: bytes) -> Batch:
+    """Parse a request body. Checks no signature. Raises CheckpointError with the named reason."""
+    try:
+        item = cbor.decode(data, max_bytes=MAX_BATCH_BYTES, max_items=MAX_PACKETS + 8, max_depth=3)
+        if not isinstance(item, list) or not item:
+            raise CheckpointError(Refusal.WRONG_TYPE, detail="not an array")
+        if item[0] != VERSION or isinstance(item[0], bool):
+            raise CheckpointError(Refusal.UNKNOWN_VERSION)
+        match item:
+            case [_, bytes(signed), list(packets)]:
+                pass
+            case _:
+                raise CheckpointError(Refusal.WRONG_TYPE, detail="not [version, checkpoint, packets]")
+        for at, packet in enumerate(packets):
+            if not isinstance(packet, bytes):
+                raise CheckpointError(Refusal.WRONG_TYPE, f"packets[{at}]")
+            if len(packet) > MAX_ENVELOPE_BYTES:
+                raise CheckpointError(Refusal.FIELD_TOO_LONG, f"packets[{at}]")
+        message = cose.parse(signed, TYP, frozenset(), max_bytes=MAX_CHECKPOINT_BYTES)
+        claimed = _read(message.payload)
+    except (CborError, CoseError) as error:
+        raise CheckpointError(error.refusal, error.field, error.detail) from error
+    return Batch(claimed, tuple(packets), message)
+
+
+def _read(payload: bytes) -> Checkpoint:
+    value = cbor.decode(payload, max_bytes=MAX_CHECKPOINT_BYTES, max_items=128, max_depth=4)
+    if isinstance(value, dict) and "version" in value and value["version"] != VERSION:
+        # Before unknown keys: a later version should be called that, not a malformed first one.
+        raise CheckpointError(Refusal.UNKNOWN_VERSION, "version")
+    return Checkpoint.from_map(value)

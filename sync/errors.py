@@ -1,0 +1,126 @@
+"""What can go wrong on the wire and in the queue: one exception per cause, with its facts as fields."""
+
+import enum
+from typing import ClassVar
+
+
+class SyncError(Exception):
+    """Root of everything this package raises.
+
+    ``code`` is stable: logs, tests and the table of operator sentences key on it.
+    ``retryable`` says whether doing the same again later can help.
+    """
+
+    code: ClassVar[str] = "sync"
+    retryable: ClassVar[bool] = False
+
+
+class Refusal(enum.StrEnum):
+    """Why foreign bytes were refused. The word travels in receipts and logs and never changes its meaning."""
+
+    TOO_LONG = "too_long"
+    """More bytes, items or levels than this format may have."""
+    TRUNCATED = "truncated"
+    """The bytes end before the value they announce."""
+    TRAILING_BYTES = "trailing_bytes"
+    """Something follows the value."""
+    NOT_CBOR = "not_cbor"
+    """Not a CBOR item of the kinds we use (floats, indefinite lengths and unknown tags are not)."""
+    NOT_DETERMINISTIC = "not_deterministic"
+    """CBOR, but not the one encoding RFC 8949 section 4.2.1 allows for this value."""
+    WRONG_TYPE = "wrong_type"
+    """The value is of another type than its field."""
+    UNKNOWN_TYPE = "unknown_type"
+    """The message announces itself as something else."""
+    UNKNOWN_VERSION = "unknown_version"
+    """A version this program does not know."""
+    UNKNOWN_KEY = "unknown_key"
+    """A key this version does not have."""
+    MISSING_KEY = "missing_key"
+    """A key this version must have."""
+    FIELD_TOO_LONG = "field_too_long"
+    """One field is longer than its limit."""
+    BAD_VALUE = "bad_value"
+    """The field has the right type and length, and a value it may not have."""
+    CONTRADICTION = "contradiction"
+    """Each field is well formed; together they cannot be true."""
+    UNKNOWN_ALGORITHM = "unknown_algorithm"
+    """A signature algorithm or key type this program does not use."""
+    UNKNOWN_SUITE = "unknown_suite"
+    """An encryption suite this program does not use."""
+    UNKNOWN_CRITICAL = "unknown_critical"
+    """The sender marked a header as critical that this program does not know."""
+    WRONG_KEY = "wrong_key"
+    """Made with another key than the one expected."""
+    BAD_SIGNATURE = "bad_signature"
+    """The signature does not belong to these bytes and this key."""
+    NOT_A_RECIPIENT = "not_a_recipient"
+    """Not encrypted to this key."""
+    NOT_OPENED = "not_opened"
+    """Encrypted to this key, but changed on the way or bound to another header."""
+    WRONG_DEVICE = "wrong_device"
+    """Speaks of another device."""
+    WRONG_NONCE = "wrong_nonce"
+    """Answers another request: an old or repeated reply."""
+
+
+class WireError(SyncError):
+    """Bytes, or a value to be made into bytes, that the format does not allow.
+
+    ``refusal`` is the named reason, ``field`` the path of the field (``bio.attempts[2].quality``).
+    The message never repeats the value: it may be personal.
+    """
+
+    code: ClassVar[str] = "wire"
+
+    def __init__(self, refusal: Refusal, field: str = "", detail: str = "") -> None:
+        super().__init__(refusal.value + (f" at {field}" if field else "") + (f": {detail}" if detail else ""))
+        self.refusal, self.field, self.detail = refusal, field, detail
+
+
+class CborError(WireError):
+    """Not one deterministic CBOR item within the limits."""
+
+    code = "cbor"
+
+
+class KeyFormatError(WireError):
+    """A key that cannot be read or is of a kind we do not use."""
+
+    code = "key_format"
+
+
+class CoseError(WireError):
+    """A COSE message whose structure, header or signature is not acceptable."""
+
+    code = "cose"
+
+
+class PacketError(WireError):
+    """A claim packet that version 1 does not allow."""
+
+    code = "packet"
+
+
+class EnvelopeError(WireError):
+    """An envelope that is malformed, not authentic, or not openable with this key."""
+
+    code = "envelope"
+
+
+class CheckpointError(WireError):
+    """A batch or checkpoint that is malformed or not authentic."""
+
+    code = "checkpoint"
+
+
+class ReceiptError(WireError):
+    """A receipt that is malformed, not authentic, or not the answer to our request."""
+
+    code = "receipt"
+
+
+class EnrolmentMessageError(WireError):
+    """An enrolment request or reply, or an error reply, that is malformed."""
+
+    code = "enrolment_message"

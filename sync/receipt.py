@@ -1,0 +1,200 @@
+"""Head office's signed answer to a sync round: what it has stored, and where it stands in each chain; pure.
+
+An HTTP 200 proves nothing (a captive portal gives one too). A receipt proves that head office stored exactly
+the bytes whose digest it names, because it signs only after its own commit was flushed. The device deletes
+nothing and tells nobody "delivered" on anything else.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from sync import cbor, cose
+from sync.checkpoint import MAX_PACKETS, NONCE_BYTES
+from sync.envelope import DEVICE_ID, DIGEST_BYTES, EPOCH_BYTES, FIRST_SEQ, MAX_SEQ, Lane
+from sync.errors import CborError, CoseError, ReceiptError, Refusal, WireError
+from sync.keys import PublicKey, Signer
+from sync.records import Blob, Choice, Instant, Many, Nested, Record, Text, Whole
+
+VERSION = 1
+TYP = "application/vnd.mpos.receipt+cose"
+MAX_RECEIPT_BYTES = 512 * 1024
+"""MAX_PACKETS verdicts of about 250 bytes, and commands."""
+MAX_COMMANDS = 32
+MAX_COMMAND_BYTES = 8 * 1024
+
+
+class Verdict(enum.StrEnum):
+    """What head office did with one packet."""
+
+    ACCEPTED = "accepted"
+    """Stored durably, next in its chain."""
+    DUPLICATE = "duplicate"
+    """These very bytes were stored before; as good as accepted."""
+    QUARANTINED = "quarantined"
+    """Stored durably, set apart for a person to look at, with a reason; the chain goes on behind it."""
+    RETRY_LATER = "retry_later"
+    """Not stored: a gap before it, or head office could not just now. Nothing is wrong with the packet."""
+    NOT_YOURS = "not_yours"
+    """Not stored: the envelope names another device than the one that sent it, or is not authentic."""
+
+    @property
+    def in_custody(self) -> bool:
+        """Whether head office now holds the packet, so that the device need not."""
+        return self in (Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.QUARANTINED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneHead(Record):
+    """One chain as head office has it: cumulative, so that a lost receipt is made good by the next."""
+
+    refuse: ClassVar[type[WireError]] = ReceiptError
+
+    lane: Annotated[Lane, Choice(Lane)]
+    epoch: Annotated[bytes, Blob(EPOCH_BYTES)]
+    next_seq: Annotated[int, Whole(FIRST_SEQ, MAX_SEQ)]
+    """The sequence number head office waits for: everything below is stored."""
+    head_hash: Annotated[bytes, Blob(DIGEST_BYTES)]
+    """Digest of the last packet stored; NO_HASH when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketVerdict(Record):
+    """The verdict on one packet of the batch."""
+
+    refuse: ClassVar[type[WireError]] = ReceiptError
+
+    lane: Annotated[Lane, Choice(Lane)]
+    epoch: Annotated[bytes, Blob(EPOCH_BYTES)]
+    seq: Annotated[int, Whole(FIRST_SEQ, MAX_SEQ)]
+    digest: Annotated[bytes, Blob(DIGEST_BYTES)]
+    """SHA-256 over the envelope as head office stored it (or, where it did not, as it came)."""
+    verdict: Annotated[Verdict, Choice(Verdict)]
+    reason: Annotated[str | None, Text(64, pattern=r"[a-z][a-z0-9_]*")] = None
+    """Machine-readable; there for every verdict but accepted and duplicate."""
+    receipt_no: Annotated[str | None, Text(32, pattern=r"[A-Za-z0-9-]+")] = None
+    stored_at: Annotated[datetime | None, Instant()] = None
+
+    def check_together(self) -> None:
+        """Custody has a number and a time; everything unusual has a reason."""
+        if self.verdict.in_custody and (self.receipt_no is None or self.stored_at is None):
+            raise ReceiptError(Refusal.CONTRADICTION, "receipt_no", "custody without number and time")
+        if self.verdict not in (Verdict.ACCEPTED, Verdict.DUPLICATE) and self.reason is None:
+            raise ReceiptError(Refusal.CONTRADICTION, "reason", "refusal without a reason")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(Record):
+    """Something head office asks of the device. A device skips, and reports, names it does not know."""
+
+    refuse: ClassVar[type[WireError]] = ReceiptError
+
+    name: Annotated[str, Text(32, pattern=r"[a-z][a-z0-9_]*")]
+    body: Annotated[bytes, Blob(MAX_COMMAND_BYTES, least=0)] = b""
+    """Deterministic CBOR whose shape belongs to the name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt(Record):
+    """What head office signs. Holding one proves nothing: only :func:`verify_receipt` gives out proof."""
+
+    refuse: ClassVar[type[WireError]] = ReceiptError
+
+    version: Annotated[int, Whole(VERSION, VERSION)] = VERSION
+    device_id: Annotated[str, DEVICE_ID]
+    nonce: Annotated[bytes, Blob(NONCE_BYTES)]
+    """The nonce of the checkpoint this answers."""
+    server_time: Annotated[datetime, Instant()]
+    lanes: Annotated[tuple[LaneHead, ...], Many(Nested(LaneHead), 64)] = ()
+    """Every chain the checkpoint named and head office knows."""
+    verdicts: Annotated[tuple[PacketVerdict, ...], Many(Nested(PacketVerdict), MAX_PACKETS)] = ()
+    next_poll_s: Annotated[int, Whole(1, 7 * 24 * 3600)]
+    commands: Annotated[tuple[Command, ...], Many(Nested(Command), MAX_COMMANDS)] = ()
+
+
+_PROOF = object()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedReceipt:
+    """A receipt whose signature, device and nonce were checked. Only :func:`verify_receipt` makes one."""
+
+    content: Receipt
+    raw: bytes = field(repr=False)
+    """The signed bytes: what is kept as evidence."""
+    kid: bytes
+    """Which receipt key signed it."""
+    proof: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.proof is not _PROOF:
+            raise TypeError("a verified receipt comes from verify_receipt and nowhere else")
+
+
+def sign(receipt: Receipt, signer: Signer) -> bytes:
+    """The reply body: COSE_Sign1 over the receipt. Call it only after the commit was flushed."""
+    protected = cose.protect(TYP, signer.algorithm, signer.kid, {})
+    return cose.sign(protected, cbor.encode(receipt.to_map()), signer)
+
+
+def read_receipt(data: bytes) -> Receipt:
+    """What a receipt says; nothing here is proved. Raises ReceiptError."""
+    return _read(_parse(data).payload)
+
+
+def verify_receipt(
+    data: bytes,
+    public_keys: Mapping[bytes, PublicKey],
+    expected_device: str,
+    expected_nonce: bytes,
+) -> VerifiedReceipt:
+    """Check a reply against what was pinned at enrolment and asked in this round.
+
+    Parameters
+    ----------
+    data
+        The reply body.
+    public_keys
+        Head office's receipt keys by key id, pinned at enrolment.
+    expected_device, expected_nonce
+        Of the checkpoint this reply must answer.
+
+    Raises
+    ------
+    ReceiptError
+        WRONG_KEY, BAD_SIGNATURE, WRONG_DEVICE, WRONG_NONCE, or the named fault of its form.
+    """
+    signed = _parse(data)
+    key = public_keys.get(signed.kid)
+    if key is None:
+        raise ReceiptError(Refusal.WRONG_KEY, "kid", "not a receipt key pinned at enrolment")
+    try:
+        signed.verify(key)
+    except CoseError as error:
+        raise ReceiptError(error.refusal, error.field, error.detail) from error
+    receipt = _read(signed.payload)
+    if receipt.device_id != expected_device:
+        raise ReceiptError(Refusal.WRONG_DEVICE, "device_id")
+    if receipt.nonce != expected_nonce:
+        raise ReceiptError(Refusal.WRONG_NONCE, "nonce")
+    return VerifiedReceipt(receipt, data, signed.kid, _PROOF)
+
+
+def _parse(data: bytes) -> cose.Sign1:
+    try:
+        return cose.parse(data, TYP, frozenset(), max_bytes=MAX_RECEIPT_BYTES)
+    except (CborError, CoseError) as error:
+        raise ReceiptError(error.refusal, error.field, error.detail) from error
+
+
+def _read(payload: bytes) -> Receipt:
+    try:
+        value = cbor.decode(payload, max_bytes=MAX_RECEIPT_BYTES, max_items=20 * MAX_PACKETS, max_depth=5)
+    except CborError as error:
+        raise ReceiptError(error.refusal, error.field, error.detail) from error
+    if isinstance(value, dict) and "version" in value and value["version"] != VERSION:
+        # Before unknown keys: a later version should be called that, not a malformed first one.
+        raise ReceiptError(Refusal.UNKNOWN_VERSION, "version")
+    return Receipt.from_map(value)
