@@ -68,13 +68,11 @@ def _transmit(connection: CardConnection, apdu: bytes) -> Response:
 
 
 def describe_command(apdu: bytes) -> str:
-    """Header and length; the file id of a plain SELECT; nothing else of the body."""
-    header, body = apdu[:4].hex(" ").upper(), len(apdu) - 5
-    if body <= 0:
-        return header
-    if apdu[:2] == bytes([0x00, Ins.SELECT]):
+    """Header and whole length; the file id of a plain SELECT; nothing else of the body."""
+    header = apdu[:4].hex(" ").upper()
+    if apdu[:2] == bytes([0x00, Ins.SELECT]) and len(apdu) == 7:
         return f"{header} file {apdu[5:7].hex().upper()}"
-    return f"{header} ({body} bytes)"
+    return f"{header}, {len(apdu)} bytes"
 
 
 def describe_answer(answer: bytes) -> str:

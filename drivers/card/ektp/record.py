@@ -39,7 +39,7 @@ class CardRecord:
     sam_uid: bytes
     card_type: CardType
     biodata: Biodata
-    photo: bytes
+    photo: bytes = field(repr=False)
     """JPEG from SOI to EOI; empty when the chip held none. Free to read: alone it proves nothing."""
     signature_image: SensitiveBytes
     templates: tuple[SensitiveBytes, ...] = field(repr=False)
