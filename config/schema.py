@@ -131,14 +131,11 @@ class MatcherSection(Section):
     """Extraction and comparison on this machine."""
 
     network_file: OptionalPath
-    threshold: str
 
 
 class ClaimSection(Section):
-    """What a claim may and must do here."""
+    """What differs from site to site; attempts, qualities and thresholds are tables (``tables/policy.toml``)."""
 
-    attempts_per_finger: int = Field(ge=1, le=10)
-    minimum_quality: int = Field(ge=0, le=100)
     send_chip_photo: bool
     draft_lifetime_h: float = Field(gt=0, le=24 * 31)
     tables_dir: OptionalPath
