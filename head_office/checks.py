@@ -1,0 +1,70 @@
+"""Where a packet belongs in its lane: the rules of sequence and chain, with nothing else around them.
+
+Per device, lane and epoch there is a gapless sequence, and each packet names the hash of the one before it. So
+one comparison with the lane's head tells the next packet from a copy, a gap and a fork, whatever clocks say.
+
+==================  =========================================  ==================================
+placement           when                                       what ingest does
+==================  =========================================  ==================================
+NEXT                follows the head                           takes it in, moves the head
+DUPLICATE           these very bytes are here already          repeats the old receipt number
+GAP                 one before it is missing                   asks to send again from the head
+EPOCH_UNKNOWN       its epoch was never announced              asks to send again, announced
+FORK                another packet holds its place             freezes the lane, sets it aside
+CHAIN_BROKEN        its place is free, its past is not ours    freezes the lane, sets it aside
+LANE_FROZEN         the lane was frozen earlier                sets it aside
+==================  =========================================  ==================================
+
+A fork proves that two histories were signed with one key: a restored disk image, a copied device, or worse. Both
+packets may be real claims, so neither is refused and neither overwrites the other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Placement(StrEnum):
+    """See the table above."""
+
+    NEXT = "next"
+    DUPLICATE = "duplicate"
+    GAP = "gap"
+    EPOCH_UNKNOWN = "epoch_not_announced"
+    FORK = "fork"
+    CHAIN_BROKEN = "chain_broken"
+    LANE_FROZEN = "lane_frozen"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneHead:
+    """What the ledger knows of one lane in one epoch: the next number it waits for, the hash that must precede it."""
+
+    next_seq: int
+    head_hash: bytes
+    frozen: bool = False
+
+
+def place(*, seq: int, prev_hash: bytes, head: LaneHead | None, already_here: Callable[[], bool]) -> Placement:
+    """Compare one packet with its lane's head; ``head`` is None when the epoch was never announced.
+
+    ``already_here`` looks for these very bytes; it is asked only when the packet is not simply the next one.
+    """
+    placement = _by_position(seq, prev_hash, head)
+    if placement is not Placement.NEXT and head is not None and already_here():
+        return Placement.DUPLICATE
+    return placement
+
+
+def _by_position(seq: int, prev_hash: bytes, head: LaneHead | None) -> Placement:
+    if head is None:
+        return Placement.EPOCH_UNKNOWN
+    if head.frozen:
+        return Placement.LANE_FROZEN
+    if seq < head.next_seq:
+        return Placement.FORK
+    if seq > head.next_seq:
+        return Placement.GAP
+    if prev_hash != head.head_hash:
+        return Placement.CHAIN_BROKEN
+    return Placement.NEXT

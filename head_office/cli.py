@@ -1,0 +1,317 @@
+"""``mpos-head-office``: set up, serve, and look after devices, desk users and what came in."""
+
+import getpass
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from head_office import audit, claims, custody
+from head_office.desk.users import DeskUsers
+from head_office.device_registry import DeviceRegistry
+from head_office.errors import HeadOfficeError, HomeError
+from head_office.keys.authority import Authority
+from head_office.keys.first_setup import set_up
+from head_office.keys.home import Home
+from head_office.ledger import SqliteLedger
+from head_office.moment import from_ms, utc_now
+from head_office.office import POLL_S, open_ledger, serve
+from head_office.server import split_listen
+from sync.enrolment import Site, SiteType
+from sync.errors import WireError
+
+EX_CONFIG, EX_FAILED = 78, 1
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+devices_app = typer.Typer(no_args_is_help=True, help="Enrol, list and block devices.")
+claims_app = typer.Typer(no_args_is_help=True, help="The claims on the desk.")
+packets_app = typer.Typer(no_args_is_help=True, help="Packets that need a person.")
+desk_user_app = typer.Typer(no_args_is_help=True, help="Who may use the desk.")
+audit_app = typer.Typer(no_args_is_help=True, help="The record of acts.")
+for name, group in (
+    ("devices", devices_app),
+    ("claims", claims_app),
+    ("packets", packets_app),
+    ("desk-user", desk_user_app),
+    ("audit", audit_app),
+):
+    app.add_typer(group, name=name)
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="MPOS_HEAD_OFFICE_HOME", help="Head office's folder: keys and ledger.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable, one JSON document.")]
+DEFAULT_HOME = Path("/var/lib/mpos-head-office")
+
+
+@app.command()
+def init(
+    server_name: Annotated[list[str], typer.Option("--name", help="Host name or address devices call; repeatable.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Make the folder once: authority, TLS certificate, receipt key, keys packets are encrypted to."""
+    set_up(Home(home), server_name, utc_now())
+    open_ledger(Home(home)).close()
+    print(f"Head office is set up in {home}. Keep a copy of {home / 'keys'} in a safe place.")
+
+
+@app.command("serve")
+def serve_command(
+    home: HomeOption = DEFAULT_HOME,
+    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = "127.0.0.1:8443",
+    poll_s: Annotated[int, typer.Option(min=1, help="Seconds until an idle device asks again.")] = POLL_S,
+) -> None:
+    """Serve devices and the desk over TLS until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        host, port = split_listen(listen)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--listen") from error
+
+    def listening(address: str, number: int) -> None:
+        shown = f"[{address}]" if ":" in address else address
+        print(f"head office listens on https://{shown}:{number}", flush=True)
+
+    raise typer.Exit(serve(Home(home), host, port, poll_s=poll_s, on_listening=listening))
+
+
+@devices_app.command()
+def token(
+    *,
+    branch: Annotated[str, typer.Option(help="Branch code.")],
+    kanwil: Annotated[str, typer.Option(help="Regional office code.")],
+    site_type: Annotated[SiteType, typer.Option(help="What kind of place it is.")] = SiteType.BRANCH,
+    partner: Annotated[str | None, typer.Option(help="Partner code; none at an own branch.")] = None,
+    serial: Annotated[str | None, typer.Option(help="Only a device of this serial number may use it.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an enrolment token: shown once, good for one device and 24 hours."""
+    try:
+        site = Site(branch_code=branch, kanwil_code=kanwil, partner_code=partner, site_type=site_type)
+    except WireError as error:
+        raise typer.BadParameter(str(error)) from error
+    with _registry(home) as registry:
+        made, expires = registry.issue_token(site, serial=serial, by=_who())
+    if as_json:
+        print(json.dumps({"token": made, "expires_at": expires.isoformat(timespec="seconds")}))
+    else:
+        print(made)
+        print(f"For one device at {branch}, until {expires:%Y-%m-%d %H:%M} UTC.", file=sys.stderr)
+
+
+@devices_app.command("list")
+def list_devices(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """All devices, when they were last heard of and what waits on them."""
+    with _registry(home) as registry:
+        rows = registry.devices()
+    found = []
+    for row in rows:
+        heard = json.loads(row["last_checkpoint"]) if row["last_checkpoint"] else {"lanes": []}
+        found.append(
+            {
+                "device_id": row["device_id"],
+                "serial": row["serial"],
+                "branch_code": row["branch_code"],
+                "kanwil_code": row["kanwil_code"],
+                "partner_code": row["partner_code"],
+                "site_type": row["site_type"],
+                "state": row["state"],
+                "state_reason": row["state_reason"],
+                "enrolled_at": _iso(row["enrolled_at"]),
+                "last_seen_at": _iso(row["last_seen_at"]),
+                "clock_offset_ms": row["clock_offset_ms"],
+                "packets": row["packets"],
+                "waiting": sum(lane["depth"] for lane in heard["lanes"]),
+                "frozen_lanes": row["frozen_lanes"],
+                "versions": heard.get("versions", {}),
+            }
+        )
+    shown = ("device_id", "serial", "branch_code", "state", "last_seen_at", "packets", "waiting", "frozen_lanes")
+    _print(found, shown, as_json)
+
+
+@devices_app.command()
+def block(
+    device_id: str,
+    reason: Annotated[str, typer.Option(help="Why; for the record.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Put a device on the deny list; it counts from its next request."""
+    with _registry(home) as registry:
+        registry.block(device_id, reason, by=_who())
+    print(f"{device_id} is blocked.")
+
+
+@devices_app.command()
+def release(device_id: str, home: HomeOption = DEFAULT_HOME) -> None:
+    """Take a device off the deny list; what waited on it is accepted again."""
+    with _registry(home) as registry:
+        registry.release(device_id, by=_who())
+    print(f"{device_id} is released.")
+
+
+@claims_app.command("list")
+def list_claims(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Every claim on the desk, NIK masked."""
+    with _ledger(home) as ledger:
+        rows = claims.all_claims(ledger)
+    found = [
+        {
+            "agenda_no": row["agenda_no"],
+            "receipt_no": custody.receipt_name(row["receipt_no"]),
+            "npp": row["npp"],
+            "company_name": row["company_name"],
+            "full_name": row["full_name"],
+            "kpj": row["kpj"],
+            "nik": claims.mask_nik(row["nik"]),
+            "agenda_date": claims.print_day(row["agenda_at"], claims.MONTHS_ID),
+            "na_code": row["na_code"],
+            "status": row["status"],
+            "programme": row["programme"],
+            "path": row["path"],
+            "flags": json.loads(row["flags"]),
+            "packet_id": bytes(row["packet_id"]).hex(),
+            "device_id": row["device_id"],
+            "lane": row["lane"],
+            "seq": row["seq"],
+            "digest": bytes(row["digest"]).hex(),
+            "stored_at": _iso(row["stored_at"]),
+        }
+        for row in rows
+    ]
+    shown = ("agenda_no", "receipt_no", "npp", "full_name", "kpj", "nik", "agenda_date", "na_code", "path", "flags")
+    _print(found, shown, as_json)
+
+
+@packets_app.command("quarantined")
+def list_quarantined(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Packets that are in custody and not on the desk, each with its reason."""
+    with _ledger(home) as ledger:
+        rows = custody.quarantined(ledger)
+    found = [
+        {
+            "receipt_no": custody.receipt_name(row["receipt_no"]),
+            "device_id": row["device_id"],
+            "lane": row["lane"],
+            "epoch": bytes(row["epoch"]).hex(),
+            "seq": row["seq"],
+            "reason": row["reason"],
+            "bytes": row["bytes"],
+            "digest": bytes(row["digest"]).hex(),
+            "stored_at": _iso(row["stored_at"]),
+        }
+        for row in rows
+    ]
+    _print(found, ("receipt_no", "device_id", "lane", "seq", "reason", "bytes", "stored_at"), as_json)
+
+
+@packets_app.command("alarms")
+def list_alarms(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Forks, broken chains, rolled back devices: newest first."""
+    with _ledger(home) as ledger:
+        rows = custody.alarms(ledger)
+    found = [
+        {
+            "at": _iso(row["at"]),
+            "kind": row["kind"],
+            "device_id": row["device_id"],
+            "lane": row["lane"],
+            "epoch": bytes(row["epoch"]).hex(),
+            "seq": row["seq"],
+        }
+        for row in rows
+    ]
+    _print(found, ("at", "kind", "device_id", "lane", "seq"), as_json)
+
+
+@desk_user_app.command("add")
+def add_desk_user(
+    user: Annotated[str, typer.Argument(metavar="NAME")],
+    password_stdin: Annotated[bool, typer.Option(help="Read the password from standard input.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Add a desk user, or give one a new password (12 characters or more)."""
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    with _ledger(home) as ledger:
+        try:
+            DeskUsers(ledger).add(user, password, by=_who())
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    print(f"{user} may use the desk.")
+
+
+@audit_app.command("check")
+def check_audit(home: HomeOption = DEFAULT_HOME) -> None:
+    """Check that no act was changed or taken out."""
+    with _ledger(home) as ledger:
+        broken_at = audit.first_break(ledger)
+    if broken_at is not None:
+        print(f"The record of acts is broken at number {broken_at}.", file=sys.stderr)
+        raise typer.Exit(EX_FAILED)
+    print("The record of acts is whole.")
+
+
+@contextmanager
+def _ledger(home: Path) -> Iterator[SqliteLedger]:
+    ledger = open_ledger(Home(home))
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def _registry(home: Path) -> Iterator[DeviceRegistry]:
+    with _ledger(home) as ledger:
+        yield DeviceRegistry(ledger, Authority.load(Home(home)))
+
+
+def _print(found: Sequence[dict[str, object]], shown: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    table = Table(*(column.replace("_", " ") for column in shown))
+    for row in found:
+        table.add_row(*(_cell(row[column]) for column in shown))
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "-" if value is None else str(value)
+
+
+def _iso(ms: int | None) -> str | None:
+    return None if ms is None else from_ms(ms).isoformat(timespec="seconds")
+
+
+def _who() -> str:
+    return f"cli:{getpass.getuser()}"
+
+
+def main(run: Callable[[], object] = app) -> None:
+    """The console script: our own errors as one sentence with the cure, and an exit status."""
+    try:
+        run()
+    except HomeError as error:
+        print(f"mpos-head-office: {error}", file=sys.stderr)
+        sys.exit(EX_CONFIG)
+    except HeadOfficeError as error:
+        print(f"mpos-head-office: {error.code}: {error}", file=sys.stderr)
+        sys.exit(EX_FAILED)
+
+
+if __name__ == "__main__":
+    main()

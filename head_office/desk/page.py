@@ -1,0 +1,147 @@
+"""The Data Biometrik list (EC5071) over HTTP Basic: read-only, ten rows a page, NIK masked.
+
+Searches are posted, not put into the address: a NIK has no business in a browser's history or a proxy's log.
+"""
+
+import base64
+import binascii
+import json
+import math
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from head_office import audit, claims
+from head_office.claims import Page, SearchBy
+from head_office.desk.texts import words
+from head_office.desk.users import DeskUsers
+from head_office.ledger import Ledger, Row
+from head_office.moment import Clock, from_ms, to_ms
+from head_office.requests_in import read_body
+
+HERE = Path(__file__).parent
+LARGEST_FORM = 4 << 10
+LONGEST_KEYWORD = 100
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Desk:
+    """The desk's routes, and who may use them."""
+
+    def __init__(self, ledger: Ledger, users: DeskUsers, clock: Clock) -> None:
+        self._ledger, self._users, self._clock = ledger, users, clock
+        self._style = (HERE / "style.css").read_bytes()
+        templates = Environment(
+            loader=FileSystemLoader(HERE), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
+        )
+        self._template = templates.get_template("list.html")
+
+    def add_to(self, app: FastAPI) -> None:
+        app.add_route("/desk", self.list, methods=["GET", "POST"])
+        app.add_route("/desk/style.css", self.style, methods=["GET"])
+
+    async def style(self, _request: Request) -> Response:
+        return Response(self._style, media_type="text/css", headers={"X-Content-Type-Options": "nosniff"})
+
+    async def list(self, request: Request) -> Response:
+        language = "en" if request.query_params.get("lang") == "en" else "id"
+        form = await _form(request)
+        return await run_in_threadpool(self._list, request.headers.get("authorization", ""), language, form)
+
+    def _list(self, authorization: str, language: str, form: dict[str, str]) -> Response:
+        text = words(language)
+        name, password = _credentials(authorization)
+        wait_s = self._users.locked_for_s(name)
+        if wait_s > 0:
+            return _plain(429, text["locked"], {"Retry-After": str(math.ceil(wait_s))})
+        if not name or not self._users.check(name, password):
+            return _plain(401, text["sign_in"], {"WWW-Authenticate": 'Basic realm="MPOS desk", charset="UTF-8"'})
+        by = SearchBy(form["by"]) if form.get("by") in set(SearchBy) else None
+        keyword = form.get("keyword", "")[:LONGEST_KEYWORD] if by else ""
+        number = int(form["page"]) if form.get("page", "").isdecimal() and len(form["page"]) < 9 else 1
+        page = claims.search(self._ledger, by, keyword, number)
+        # Who looked, by which field, and how much was found; never what was looked for.
+        with self._ledger.transaction() as tx:
+            audit.record(
+                tx, at_ms=to_ms(self._clock()), who=name, act="desk_list", by=by, page=page.number, found=page.total
+            )
+        return Response(self._render(name, language, by, keyword, page), media_type="text/html", headers=HEADERS)
+
+    def _render(self, user: str, language: str, by: SearchBy | None, keyword: str, page: Page) -> str:
+        text = words(language)
+        return self._template.render(
+            t=text,
+            language=language,
+            user=user,
+            counts=self._counts(),
+            choices=[(choice.value, text[choice.value]) for choice in SearchBy],
+            by=by or "",
+            keyword=keyword,
+            claims=[_shown(row, text, language) for row in page.rows],
+            page=page,
+            entries=text["entries"].format(first=page.first_entry, last=page.last_entry, total=page.total),
+            page_of=text["page"].format(number=page.number, last=page.last_number),
+        )
+
+    def _counts(self) -> dict[str, int]:
+        row = self._ledger.read(
+            "SELECT (SELECT count(*) FROM packets WHERE verdict = 'quarantined' OR opening = 'QUARANTINED') AS q,"
+            " (SELECT count(*) FROM packets WHERE opening = 'WAITING') AS w, (SELECT count(*) FROM alarms) AS a"
+        )[0]
+        return {"quarantined": row["q"], "waiting": row["w"], "alarms": row["a"]}
+
+
+def _shown(row: Row, text: dict[str, str], language: str) -> dict[str, object]:
+    months = claims.MONTHS_EN if language == "en" else claims.MONTHS_ID
+    captured = from_ms(row["captured_at"]).astimezone(claims.JAKARTA)
+    return {
+        "status": text.get(row["status"], row["status"]),
+        "agenda_no": row["agenda_no"],
+        "npp": row["npp"] or "-",
+        "company_name": row["company_name"] or "-",
+        "full_name": row["full_name"],
+        "kpj": row["kpj"],
+        "nik": claims.mask_nik(row["nik"]),
+        "agenda_date": claims.print_day(row["agenda_at"], months),
+        "na_code": text.get(row["na_code"], row["na_code"]),
+        "flags": [text.get(flag, flag) for flag in json.loads(row["flags"])],
+        "detail": [
+            (text["receipt"], row["receipt_no"]),
+            (text["programme"], row["programme"]),
+            (text["reason"], row["reason_code"]),
+            (text["path"], text.get(row["path"], row["path"])),
+            (text["branch"], " / ".join(filter(None, (row["branch_code"], row["kanwil_code"], row["partner_code"])))),
+            (text["device"], row["device_id"]),
+            (text["captured"], f"{captured:%Y-%m-%d %H:%M} WIB"),
+        ],
+    }
+
+
+async def _form(request: Request) -> dict[str, str]:
+    if request.method != "POST":
+        return {}
+    body = await read_body(request, LARGEST_FORM)
+    return {key: values[-1] for key, values in parse_qs(body.decode("utf-8", "replace"), max_num_fields=10).items()}
+
+
+def _credentials(authorization: str) -> tuple[str, str]:
+    kind, _, encoded = authorization.partition(" ")
+    if kind.lower() != "basic":
+        return "", ""
+    try:
+        name, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return name, password
+
+
+def _plain(status: int, sentence: str, headers: dict[str, str]) -> Response:
+    return Response(sentence, status, media_type="text/plain", headers={**HEADERS, **headers})

@@ -1,0 +1,66 @@
+"""The desk's words, Indonesian first, English beside."""
+
+from collections.abc import Mapping
+
+LANGUAGES = ("id", "en")
+
+TEXTS: Mapping[str, tuple[str, str]] = {
+    "title": ("EC5071 - Data Biometrik", "EC5071 - Biometric Data"),
+    "panel": ("Persetujuan Data", "Approval Data"),
+    "search_by": ("Cari menurut", "Search by"),
+    "choose": ("Pilih", "Choose"),
+    "keyword": ("Kata kunci", "Keyword"),
+    "show": ("TAMPILKAN", "SHOW"),
+    "agenda": ("No Agenda Klaim", "Agenda No"),
+    "npp": ("NPP", "NPP"),
+    "company": ("Nama Perusahaan", "Company"),
+    "name": ("Nama Lengkap", "Full Name"),
+    "kpj": ("KPJ", "KPJ"),
+    "nik": ("NIK", "NIK"),
+    "date": ("Tgl Agenda", "Agenda Date"),
+    "na": ("Kode NA", "NA Code"),
+    "action": ("Aksi", "Action"),
+    "detail": ("Detail", "Detail"),
+    "open": ("Lihat", "View"),
+    "entries": ("Menampilkan {first} sampai {last} dari {total} entri", "Showing {first} to {last} of {total} entries"),
+    "nothing": ("Tidak ada klaim yang sesuai.", "No claim fits."),
+    "empty": ("Belum ada klaim.", "No claims yet."),
+    "previous": ("Sebelumnya", "Previous"),
+    "next": ("Berikutnya", "Next"),
+    "page": ("Halaman {number} dari {last}", "Page {number} of {last}"),
+    "language": ("English", "Bahasa Indonesia"),
+    "user": ("Pengguna", "User"),
+    "quarantined": ("Paket dikarantina", "Packets in quarantine"),
+    "waiting": ("Menunggu dibuka", "Waiting to be opened"),
+    "alarms": ("Alarm", "Alarms"),
+    "receipt": ("Tanda terima", "Receipt"),
+    "programme": ("Program", "Programme"),
+    "reason": ("Sebab klaim", "Reason"),
+    "branch": ("Kantor cabang", "Branch"),
+    "device": ("Perangkat", "Device"),
+    "captured": ("Waktu rekam", "Captured"),
+    "path": ("Jalur", "Path"),
+    "flags": ("Catatan", "Flags"),
+    "none": ("tidak ada", "none"),
+    "PENDING": ("Menunggu keputusan", "Awaiting decision"),
+    "BIOMETRIC": ("Sidik jari cocok", "Finger matched"),
+    "MANUAL": ("Manual, perlu orang kedua", "Manual, needs a second person"),
+    "NA": ("NA", "NA"),
+    "AKTIF": ("AKTIF", "AKTIF"),
+    "UNKNOWN": ("belum diketahui", "not known yet"),
+    "MANUAL_PATH": ("Identitas tidak diverifikasi dengan sidik jari", "Identity not verified by finger"),
+    "CLOCK_DOUBT": ("Jam perangkat diragukan", "Device clock in doubt"),
+    "DUPLICATE_OPEN": ("Klaim lain untuk orang dan program ini masih terbuka", "Another claim is open for this person"),
+    "CHIP_AUTH_FAIL": ("Keaslian chip tidak terbukti", "Chip authenticity not proven"),
+    "CARD_SIGNATURE_FAIL": ("Tanda tangan data kartu tidak sah", "Card data signature not valid"),
+    "BANK_NAME_DIFFERS": ("Nama rekening berbeda", "Account name differs"),
+    "SUPERVISOR_IS_OPERATOR": ("Penyelia sama dengan petugas", "Supervisor is the operator"),
+    "sign_in": ("Masuk diperlukan.", "Sign-in required."),
+    "locked": ("Terlalu banyak percobaan; coba lagi sebentar lagi.", "Too many attempts; try again shortly."),
+}
+
+
+def words(language: str) -> dict[str, str]:
+    """All texts in one language; any other name means Indonesian."""
+    column = 1 if language == "en" else 0
+    return {key: pair[column] for key, pair in TEXTS.items()}

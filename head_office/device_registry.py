@@ -1,0 +1,220 @@
+"""Which devices there are, how they became ours, which keys they hold and which are blocked.
+
+A device enrols once: a token of 24 hours, bound to a branch, buys two certificates for two keys. The token is
+spent in the same transaction that writes the device, and asking again with the same token and the same two keys
+gives the same certificates, so that a reply lost on the way costs nothing.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from head_office import audit
+from head_office.errors import (
+    BadKeyRequestError,
+    CertificateExpiredError,
+    CertificateRefusedError,
+    DeviceBlockedError,
+    HeadOfficeError,
+    TokenRefusedError,
+)
+from head_office.keys.authority import Authority, KeyRequest, Purpose
+from head_office.ledger import Ledger, Row, Transaction
+from head_office.moment import Clock, to_ms, utc_now
+from head_office.tokens import ALPHABET, new_token, token_hash
+from sync.enrolment import Site, SiteType
+from sync.keys import PublicKey, key_id, load_spki
+
+TOKEN_LIFE = timedelta(hours=24)
+
+
+class DeviceState(StrEnum):
+    """Whether a device's requests are served."""
+
+    ACTIVE = "ACTIVE"
+    BLOCKED = "BLOCKED"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What a device is given: its name and place, and a DER certificate for each of its two keys."""
+
+    device_id: str
+    site: Site
+    tls_certificate: bytes
+    signing_certificate: bytes
+
+
+class NoSuchDeviceError(HeadOfficeError):
+    """An admin named a device that is not there."""
+
+    code = "no_such_device"
+
+    def __init__(self, device_id: str) -> None:
+        super().__init__(f"no device is called {device_id}; `mpos-head-office devices list` shows them")
+        self.device_id = device_id
+
+
+class DeviceRegistry:
+    """The registry's tables, and the rules on them."""
+
+    def __init__(self, ledger: Ledger, authority: Authority, *, clock: Clock = utc_now) -> None:
+        self._ledger, self._authority, self._clock = ledger, authority, clock
+
+    def issue_token(self, site: Site, *, serial: str | None = None, by: str) -> tuple[str, datetime]:
+        """Make a token for one device at ``site``; returns it, for the only time, and when it ends."""
+        token, now = new_token(), self._clock()
+        expires = now + TOKEN_LIFE
+        with self._ledger.transaction() as tx:
+            tx.execute(
+                "INSERT INTO tokens (token_hash, branch_code, kanwil_code, partner_code, site_type, serial,"
+                " issued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    token_hash(token),
+                    site.branch_code,
+                    site.kanwil_code,
+                    site.partner_code,
+                    site.site_type,
+                    serial,
+                    to_ms(now),
+                    to_ms(expires),
+                ),
+            )
+            audit.record(tx, at_ms=to_ms(now), who=by, act="token_issued", branch=site.branch_code)
+        return token, expires
+
+    def enrol(self, token: str, serial: str, tls: KeyRequest, signing: KeyRequest) -> Enrolled:
+        """Spend a token. Raises TokenRefusedError, or BadKeyRequestError when both purposes share one key."""
+        if tls.spki == signing.spki:
+            raise BadKeyRequestError("one key for both purposes")
+        now = self._clock()
+        with self._ledger.transaction() as tx:
+            rows = tx.execute("SELECT * FROM tokens WHERE token_hash = ?", (token_hash(token),))
+            if not rows or rows[0]["expires_at"] <= to_ms(now) or rows[0]["serial"] not in (None, serial):
+                raise TokenRefusedError("unknown, expired or for another device")
+            row = rows[0]
+            site = _site(row)
+            if row["used_at"] is not None:
+                return self._again(tx, row["device_id"], site, tls, signing)
+            device_id = "D-" + "".join(secrets.choice(ALPHABET) for _ in range(12))
+            tx.execute(
+                "INSERT INTO devices (device_id, serial, branch_code, kanwil_code, partner_code, site_type, state,"
+                " enrolled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    device_id,
+                    serial,
+                    site.branch_code,
+                    site.kanwil_code,
+                    site.partner_code,
+                    site.site_type,
+                    DeviceState.ACTIVE,
+                    to_ms(now),
+                ),
+            )
+            enrolled = Enrolled(
+                device_id,
+                site,
+                self._certify(tx, device_id, Purpose.TLS, tls, now),
+                self._certify(tx, device_id, Purpose.SIGNING, signing, now),
+            )
+            tx.execute(
+                "UPDATE tokens SET used_at = ?, device_id = ? WHERE token_hash = ?",
+                (to_ms(now), device_id, token_hash(token)),
+            )
+            audit.record(tx, at_ms=to_ms(now), who="enrolment", act="device_enrolled", device=device_id)
+        return enrolled
+
+    def _certify(self, tx: Transaction, device_id: str, purpose: Purpose, request: KeyRequest, now: datetime) -> bytes:
+        certificate = self._authority.certify_device(device_id, purpose, request, now)
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        tx.execute(
+            "INSERT INTO certificates (fingerprint, device_id, purpose, kid, spki, certificate, not_before, not_after)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                certificate.fingerprint(hashes.SHA256()),
+                device_id,
+                purpose,
+                key_id(request.public_key),
+                request.spki,
+                der,
+                to_ms(certificate.not_valid_before_utc),
+                to_ms(certificate.not_valid_after_utc),
+            ),
+        )
+        return der
+
+    def _again(self, tx: Transaction, device_id: str, site: Site, tls: KeyRequest, signing: KeyRequest) -> Enrolled:
+        rows = tx.execute("SELECT * FROM certificates WHERE device_id = ?", (device_id,))
+        held = {(row["purpose"], row["spki"]): row["certificate"] for row in rows}
+        try:
+            return Enrolled(device_id, site, held[Purpose.TLS, tls.spki], held[Purpose.SIGNING, signing.spki])
+        except KeyError as error:
+            raise TokenRefusedError("used for other keys") from error
+
+    def device_of_certificate(self, der: bytes) -> str:
+        """The device a TLS client certificate was given to, if it may be served now.
+
+        Raises CertificateRefusedError, CertificateExpiredError or DeviceBlockedError. TLS has already checked that
+        the certificate is ours and that the peer holds its key.
+        """
+        fingerprint = x509.load_der_x509_certificate(der).fingerprint(hashes.SHA256())
+        rows = self._ledger.read(
+            "SELECT c.device_id, c.not_before, c.not_after, d.state FROM certificates c"
+            " JOIN devices d ON d.device_id = c.device_id WHERE c.fingerprint = ? AND c.purpose = ?",
+            (fingerprint, Purpose.TLS),
+        )
+        if not rows:
+            raise CertificateRefusedError("certificate not in the registry")
+        row, now_ms = rows[0], to_ms(self._clock())
+        if row["state"] != DeviceState.ACTIVE:
+            raise DeviceBlockedError(row["device_id"])
+        if not row["not_before"] <= now_ms <= row["not_after"]:
+            raise CertificateExpiredError(row["device_id"])
+        return str(row["device_id"])
+
+    def devices(self) -> list[Row]:
+        """All devices with what was last heard of them, newest first."""
+        return self._ledger.read(
+            "SELECT d.*, (SELECT count(*) FROM packets p WHERE p.device_id = d.device_id) AS packets,"
+            " (SELECT count(*) FROM lanes l WHERE l.device_id = d.device_id AND l.frozen_reason IS NOT NULL)"
+            " AS frozen_lanes FROM devices d ORDER BY d.enrolled_at DESC"
+        )
+
+    def block(self, device_id: str, reason: str, *, by: str) -> None:
+        """Put a device on the deny list; it counts from the next request. Raises NoSuchDeviceError."""
+        self._set_state(device_id, DeviceState.BLOCKED, reason, by=by)
+
+    def release(self, device_id: str, *, by: str) -> None:
+        """Take a device off the deny list. Raises NoSuchDeviceError."""
+        self._set_state(device_id, DeviceState.ACTIVE, None, by=by)
+
+    def _set_state(self, device_id: str, state: DeviceState, reason: str | None, *, by: str) -> None:
+        with self._ledger.transaction() as tx:
+            if tx.lock_device(device_id) is None:
+                raise NoSuchDeviceError(device_id)
+            tx.execute("UPDATE devices SET state = ?, state_reason = ? WHERE device_id = ?", (state, reason, device_id))
+            audit.record(tx, at_ms=to_ms(self._clock()), who=by, act=f"device_{state.lower()}", device=device_id)
+
+
+def signing_keys(ledger: Ledger, device_id: str) -> dict[bytes, PublicKey]:
+    """Every key the device was ever certified to sign with, by key id.
+
+    Expired ones as well: a laptop that was offline for longer than a certificate lives still holds real claims.
+    """
+    rows = ledger.read(
+        "SELECT kid, spki FROM certificates WHERE device_id = ? AND purpose = ?", (device_id, Purpose.SIGNING)
+    )
+    return {bytes(row["kid"]): load_spki(row["spki"]) for row in rows}
+
+
+def _site(row: Row) -> Site:
+    return Site(
+        branch_code=row["branch_code"],
+        kanwil_code=row["kanwil_code"],
+        partner_code=row["partner_code"],
+        site_type=SiteType(row["site_type"]),
+    )

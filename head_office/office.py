@@ -1,0 +1,74 @@
+"""Head office put together: from its folder to a running service, and orderly back."""
+
+import logging
+from collections.abc import Callable
+
+from head_office.app import DeviceRoutes, make_app
+from head_office.desk.page import Desk
+from head_office.desk.users import DeskUsers
+from head_office.device_registry import DeviceRegistry
+from head_office.errors import HomeError
+from head_office.ingest import Ingest
+from head_office.keys.authority import Authority
+from head_office.keys.home import Home
+from head_office.keys.receipt_key import load_receipt_signer
+from head_office.keys.recipients import load_recipients
+from head_office.ledger import SqliteLedger
+from head_office.moment import Clock, utc_now
+from head_office.notify import notify
+from head_office.opening import OpeningWorker
+from head_office.server import make_server
+
+log = logging.getLogger(__name__)
+
+POLL_S = 60  # An idle device asks once a minute; the scale plan raises this with the number of devices.
+EX_IOERR = 74  # sysexits.h: systemd starts us again, and the start checks the whole file.
+
+
+def open_ledger(home: Home) -> SqliteLedger:
+    """The folder's ledger. Raises HomeError when the folder was never set up."""
+    if not home.ca_certificate.exists():
+        raise HomeError(f"{home.folder} is not set up", "run `mpos-head-office init` for this folder first")
+    return SqliteLedger(home.ledger)
+
+
+def serve(
+    home: Home,
+    host: str,
+    port: int,
+    *,
+    poll_s: int = POLL_S,
+    clock: Clock = utc_now,
+    on_listening: Callable[[str, int], None],
+) -> int:
+    """Serve until SIGTERM or SIGINT; returns the process's exit status.
+
+    Raises HomeError or LedgerError when it cannot start. ``on_listening`` hears the address once requests are served.
+    """
+    ledger = open_ledger(home)
+    worker = OpeningWorker(home)
+    broken: list[int] = []
+    try:
+        ledger.check()
+        authority, signer = Authority.load(home), load_receipt_signer(home)
+        registry = DeviceRegistry(ledger, authority, clock=clock)
+        ingest = Ingest(ledger, registry, signer, clock, poll_s=poll_s, on_stored=worker.wake)
+        devices = DeviceRoutes(registry, ingest, authority, signer, load_recipients(home))
+
+        def on_broken() -> None:
+            broken.append(EX_IOERR)
+            server.stop()
+
+        def listening(address: str, number: int) -> None:
+            worker.start()
+            notify("READY=1\nSTATUS=Serving devices and the desk")
+            on_listening(address, number)
+
+        app = make_app(devices, Desk(ledger, DeskUsers(ledger, clock=clock), clock), on_broken)
+        server = make_server(app, home, host, port, listening)
+        server.run()
+        notify("STOPPING=1")
+    finally:
+        worker.stop()
+        ledger.close()
+    return broken[0] if broken else 0

@@ -1,0 +1,130 @@
+"""The TLS listener: uvicorn, with the peer's certificate handed to the application.
+
+Client certificates are asked for and not required, because a browser at the desk and a device that enrols have
+none; what needs one checks for it. A certificate that is not signed by our CA ends the handshake. Validity dates
+are left to the registry, which can say "expired" in words where TLS would only hang up.
+"""
+
+import asyncio
+import contextlib
+import signal
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from head_office.keys.home import Home
+
+PEER_CERTIFICATE = "peer_certificate"
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL; the ssl module has no name for it.
+NO_CHECK_TIME = 0x200000
+
+HANDSHAKE_AND_FIRST_REQUEST_S = 30.0  # A satellite link needs about 2 s for both; idle strangers are let go.
+KEEP_ALIVE_S = 75  # A device sends a backlog over one connection; a handshake on a satellite link costs seconds.
+STOP_WITHIN_S = 20  # A batch takes at most seconds to store; what is not answered then is repaired by the next receipt.
+CONNECTIONS = 512
+LARGEST_HEADERS = 16 << 10
+
+
+class PeerCertificateProtocol(H11Protocol):
+    """HTTP/1.1 that puts the client certificate (DER or None) into ``request.state`` and drops idle strangers."""
+
+    _silence: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        # Copied for this connection; uvicorn copies it again into each request's scope.
+        self.app_state = {**self.app_state, PEER_CERTIFICATE: tls.getpeercert(True) if tls else None}
+        self._silence = self.loop.call_later(HANDSHAKE_AND_FIRST_REQUEST_S, self._drop_if_silent)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+        super().connection_lost(exc)
+
+    def _drop_if_silent(self) -> None:
+        if not self.cycle:
+            self.transport.close()
+
+
+def peer_certificate(request: Request) -> bytes | None:
+    """The client certificate of the connection a request came on, DER."""
+    certificate = request.scope.get("state", {}).get(PEER_CERTIFICATE)
+    return certificate if isinstance(certificate, bytes) else None
+
+
+def tls_context(home: Home) -> ssl.SSLContext:
+    """TLS 1.2 and newer with the server's certificate, asking for certificates of our CA."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(home.server_certificate, home.server_key)
+    context.load_verify_locations(home.ca_certificate)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+    return context
+
+
+class Server(uvicorn.Server):
+    """uvicorn that says when it listens, and ends in order (status 0) on SIGTERM and SIGINT."""
+
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[str, int], None]) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_listening(host, port)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn's own raises the signal again after the shutdown, which would end the process before the
+        # ledger is closed.
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for number in signals:
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Stop listening, finish what is being answered, return from :meth:`run`."""
+        self.should_exit = True
+
+
+def make_server(app: FastAPI, home: Home, host: str, port: int, on_listening: Callable[[str, int], None]) -> Server:
+    """A server for ``app``; port 0 takes a free one, and ``on_listening`` hears which."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=PeerCertificateProtocol,
+        ssl_context_factory=lambda _config, _default: tls_context(home),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+        h11_max_incomplete_event_size=LARGEST_HEADERS,
+    )
+    return Server(config, on_listening)
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """``HOST:PORT`` or ``[IPv6]:PORT``. Raises ValueError."""
+    host, separator, port = listen.rpartition(":")
+    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{listen!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
