@@ -112,7 +112,7 @@ class CardSection(Section):
     transport: CardTransport
     card_reader: str
     sam_reader: str
-    slot_switch: Annotated[Annotated[int, Field(ge=0, le=15)] | None, BeforeValidator(_empty_is_none)]
+    slot_switch: Annotated[Annotated[int, Field(ge=1, le=2)] | None, BeforeValidator(_empty_is_none)]
     card_socket: OptionalPath
     sam_socket: OptionalPath
     sam_secrets_file: OptionalPath

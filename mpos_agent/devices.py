@@ -9,11 +9,12 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from drivers.card.base import CardConnection, CardReader
+from drivers.card.base import CardReader
 from drivers.card.ektp.read import ReadStep, read_card
 from drivers.card.ektp.record import CardRecord
-from drivers.card.ektp.sam import SamSecrets
-from drivers.card.errors import NoCardError, SamMissingError
+from drivers.card.ektp.sam_secrets import SamSecrets
+from drivers.card.errors import NoCardError
+from drivers.card.pair import connected_pair
 from drivers.errors import DeviceError, DeviceNotFoundError
 from drivers.scanner.base import FingerImage, PlaceAgain, Scanner, ScannerInfo, ScannerSource
 from mpos_agent.errors import ClaimBusyError, StoppingError
@@ -63,7 +64,7 @@ class CardStation:
             secrets = self._secrets()
             card_reader, sam_reader = self._pair()
             self._wait(card_reader, stop)
-            with _sam(sam_reader) as sam, card_reader.connect() as card:
+            with connected_pair(card_reader, sam_reader) as (card, sam):
                 return read_card(card, sam, secrets, progress)
 
     def state(self) -> CardState:
@@ -140,11 +141,3 @@ def _held(lock: threading.Lock, why: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _sam(reader: CardReader) -> CardConnection:
-    """An empty SAM slot is a missing SAM, not a member who has yet to lay a card down."""
-    try:
-        return reader.connect()
-    except NoCardError as error:
-        raise SamMissingError(reader.name, "open the SAM", "the slot is empty") from error

@@ -76,12 +76,6 @@ class ClaimBusyError(AgentError):
     retryable = True
 
 
-class NotEnrolledError(AgentError):
-    """The device has no identity yet: no claim can be sealed and nothing can be sent."""
-
-    code = "not_enrolled"
-
-
 class AlreadyEnrolledError(AgentError):
     """The device has an identity; a second one would orphan what is queued."""
 

@@ -9,6 +9,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sync.errors import HeadOfficeError
+
 
 class Exit(enum.IntEnum):
     """Exit codes of the commands; ``docs/technician.md`` lists them."""
@@ -198,6 +200,14 @@ _DEVICE: Mapping[str, Row] = {
         "The chip's content could not be read completely",
         "clean the card and try again; after three times go on with the manual path",
     ),
+    "sam_secrets": Row(
+        Exit.DEVICE,
+        503,
+        "Berkas rahasia SAM tidak ada atau tidak aman",
+        "teknisi: letakkan berkas 48 bita pada card.sam_secrets_file dengan izin 0600",
+        "The SAM's secrets file is missing or open to others",
+        "technician: put the file of 48 bytes at card.sam_secrets_file with mode 0600",
+    ),
 }
 
 _AGENT: Mapping[str, Row] = {
@@ -371,12 +381,403 @@ _AGENT: Mapping[str, Row] = {
     ),
 }
 
-TABLE: Mapping[str, Row] = {**_DEVICE, **_AGENT}
+_CLAIM: Mapping[str, Row] = {
+    "not_now": Row(
+        Exit.CLAIM,
+        409,
+        "Langkah ini belum atau tidak lagi mungkin",
+        "ikuti langkah berikutnya yang ditampilkan untuk klaim ini",
+        "This step is not possible at this point of the claim",
+        "follow the next step that is shown for this claim",
+    ),
+    "draft_unreadable": Row(
+        Exit.STORAGE,
+        500,
+        "Klaim yang tersimpan tidak dapat dibuka",
+        "panggil teknisi; jangan hapus apa pun, mulai klaim baru untuk peserta ini",
+        "The saved claim cannot be opened",
+        "call the technician, delete nothing, start a new claim for this member",
+    ),
+    "draft_key": Row(
+        Exit.STORAGE,
+        500,
+        "Kunci klaim terbuka tidak ada atau tidak aman",
+        "teknisi: kembalikan berkas kunci dengan izin 0600; jangan membuat yang baru",
+        "The key for open claims is missing or open to others",
+        "technician: put the key file back with mode 0600, do not make a new one",
+    ),
+    "audit_broken": Row(
+        Exit.STORAGE,
+        500,
+        "Catatan audit mesin ini telah diubah",
+        "hentikan pemakaian mesin ini dan laporkan ke kantor pusat",
+        "The audit record of this machine was changed",
+        "stop using this machine and report it to head office",
+    ),
+    "person": Row(
+        Exit.USAGE,
+        422,
+        "Petugas tidak dapat ditambahkan seperti ini",
+        "perbaiki yang disebut dalam rincian",
+        "This person cannot be added like this",
+        "correct what the detail names",
+    ),
+}
+
+_MATCHER: Mapping[str, Row] = {
+    "matcher": Row(
+        Exit.MATCHER,
+        500,
+        "Pencocok sidik jari tidak dapat bekerja",
+        "coba lagi; bila tetap, panggil teknisi",
+        "The fingerprint matcher could not work",
+        "try again; call the technician if it stays so",
+    ),
+    "unusable_image": Row(
+        Exit.MATCHER,
+        422,
+        "Gambar dari pemindai tidak dapat dipakai",
+        "bersihkan kaca pemindai dan coba lagi; bila tetap, panggil teknisi",
+        "The scanner's picture cannot be used",
+        "clean the scanner's glass and try again; call the technician if it stays so",
+    ),
+    "invalid_template": Row(
+        Exit.MATCHER,
+        500,
+        "Data sidik jari di memori tidak masuk akal",
+        "ulangi pembacaan kartu dan sidik jari",
+        "The fingerprint data in memory make no sense",
+        "read the card and the finger again",
+    ),
+    "template_format": Row(
+        Exit.MATCHER,
+        422,
+        "Sidik jari pada chip tidak dapat dibaca",
+        "ulangi pembacaan kartu; bila tetap, lanjutkan dengan jalur manual",
+        "The fingerprint on the chip cannot be read",
+        "read the card again; if it stays so, go on with the manual path",
+    ),
+    "template_empty": Row(
+        Exit.MATCHER,
+        422,
+        "Chip tidak menyimpan jari ini",
+        "pakai jari yang lain, atau lanjutkan dengan jalur manual",
+        "The chip holds no such finger",
+        "use the other finger, or go on with the manual path",
+    ),
+    "template_card_format": Row(
+        Exit.MATCHER,
+        422,
+        "Sidik jari pada chip disimpan dalam bentuk ringkas yang tidak dapat dipakai",
+        "lanjutkan dengan jalur manual",
+        "The fingerprint on the chip is in a compact form that cannot be used",
+        "go on with the manual path",
+    ),
+    "network_missing": Row(
+        Exit.MATCHER,
+        500,
+        "Berkas pencocok belum terpasang",
+        "teknisi: jalankan make venv, lalu jalankan ulang agen",
+        "The matcher's network file is not installed",
+        "technician: run make venv, then restart the agent",
+    ),
+    "network_invalid": Row(
+        Exit.MATCHER,
+        500,
+        "Berkas pencocok bukan milik versi ini",
+        "teknisi: jalankan make venv, lalu jalankan ulang agen",
+        "The matcher's network file is not of this version",
+        "technician: run make venv, then restart the agent",
+    ),
+}
+
+_SYNC: Mapping[str, Row] = {
+    "sync": Row(
+        Exit.HEAD_OFFICE,
+        500,
+        "Antrean ke kantor pusat tidak dapat bekerja",
+        "coba lagi; bila tetap, panggil teknisi",
+        "The queue to head office could not work",
+        "try again; call the technician if it stays so",
+    ),
+    "storage": Row(
+        Exit.STORAGE,
+        500,
+        "Penyimpanan agen tidak dapat dipakai",
+        "panggil teknisi; klaim yang sudah disimpan tetap ada di disk",
+        "The agent's storage cannot be used",
+        "call the technician; stored claims are still on the disk",
+    ),
+    "storage_in_use": Row(
+        Exit.BUSY,
+        409,
+        "Agen lain sudah memakai penyimpanan ini",
+        "hentikan agen yang satu lagi; satu mesin satu agen",
+        "Another agent already uses this storage",
+        "stop the other one; one machine runs one agent",
+    ),
+    "storage_full": Row(
+        Exit.STORAGE,
+        507,
+        "Disk penuh",
+        "kosongkan disk, lalu ulangi; tidak ada yang hilang dan yang belum disimpan tidak dianggap tersimpan",
+        "The disk is full",
+        "free some space and repeat; nothing is lost, and nothing unsaved is shown as saved",
+    ),
+    "storage_broken": Row(
+        Exit.STORAGE,
+        500,
+        "Disk gagal membaca atau menulis",
+        "hentikan pemakaian, panggil teknisi untuk memeriksa disk",
+        "The disk failed to read or write",
+        "stop using it and call the technician to check the disk",
+    ),
+    "storage_corrupt": Row(
+        Exit.STORAGE,
+        500,
+        "Berkas antrean rusak dan disisihkan",
+        "panggil teknisi; simpan berkas .corrupt, jangan dihapus",
+        "The queue's file is damaged and was set aside",
+        "call the technician; keep the .corrupt file, do not delete it",
+    ),
+    "storage_setting": Row(
+        Exit.STORAGE,
+        500,
+        "Penyimpanan tidak menjamin data tertulis ke disk",
+        "teknisi: pakai disk lokal dan SQLite 3.37 atau lebih baru",
+        "The storage does not promise that data reach the disk",
+        "technician: use a local disk and SQLite 3.37 or newer",
+    ),
+    "chain": Row(
+        Exit.STORAGE,
+        500,
+        "Paket tidak cocok dengan urutannya",
+        "panggil teknisi; klaim tetap terbuka",
+        "A packet does not fit its place in the queue",
+        "call the technician; the claim stays open",
+    ),
+    "device_key": Row(
+        Exit.STORAGE,
+        500,
+        "Kunci mesin tidak ada atau tidak aman",
+        "teknisi: kembalikan berkas kunci dengan izin 0600, atau daftarkan ulang mesin",
+        "The device's key is missing or open to others",
+        "technician: put the key file back with mode 0600, or enrol the device again",
+    ),
+    "identity": Row(
+        Exit.STORAGE,
+        500,
+        "Identitas mesin tidak lengkap",
+        "teknisi: daftarkan ulang mesin dengan mpos-agent enrol",
+        "The device's identity is incomplete",
+        "technician: enrol the device again with mpos-agent enrol",
+    ),
+    "wire": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Data tidak sesuai bentuk yang ditetapkan",
+        "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
+        "Data does not have the agreed form",
+        "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
+    "cbor": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Data tidak sesuai bentuk yang ditetapkan",
+        "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
+        "Data does not have the agreed form",
+        "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
+    "key_format": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Kunci tidak sesuai bentuk yang ditetapkan",
+        "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
+        "A key does not have the agreed form",
+        "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
+    "cose": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Pesan bertanda tangan tidak sesuai bentuk yang ditetapkan",
+        "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
+        "A signed message does not have the agreed form",
+        "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
+    "packet": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Paket klaim tidak sesuai bentuk yang ditetapkan",
+        "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
+        "A claim packet does not have the agreed form",
+        "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
+    "envelope": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Amplop klaim tidak sesuai bentuk yang ditetapkan",
+        "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
+        "A claim envelope does not have the agreed form",
+        "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
+    "checkpoint": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Laporan keadaan mesin tidak sesuai bentuk yang ditetapkan",
+        "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
+        "A state report does not have the agreed form",
+        "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
+    "receipt": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Tanda terima tidak sesuai bentuk yang ditetapkan",
+        "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
+        "A receipt does not have the agreed form",
+        "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
+    "enrolment_message": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Jawaban pendaftaran tidak sesuai bentuk yang ditetapkan",
+        "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
+        "An enrolment reply does not have the agreed form",
+        "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
+}
+
+_HEAD_OFFICE: Mapping[str, Row] = {
+    "head_office": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Kantor pusat tidak dapat dihubungi",
+        "klaim aman di antrean dan dikirim nanti; tidak perlu apa-apa",
+        "Head office cannot be reached",
+        "the claims are safe in the queue and go later; nothing to do",
+    ),
+    "head_office_name_not_found": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Nama kantor pusat tidak ditemukan di jaringan",
+        "periksa sambungan jaringan; klaim aman di antrean",
+        "Head office's name was not found on the network",
+        "check the network connection; the claims are safe in the queue",
+    ),
+    "head_office_connection_refused": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Layanan kantor pusat sedang tidak berjalan",
+        "tunggu; klaim aman di antrean dan dikirim sendiri",
+        "Head office's service is not running",
+        "wait; the claims are safe in the queue and go by themselves",
+    ),
+    "head_office_unreachable": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Tidak ada jalan ke kantor pusat",
+        "periksa kabel atau sinyal; klaim aman di antrean",
+        "There is no way to head office",
+        "check cable or signal; the claims are safe in the queue",
+    ),
+    "head_office_timeout": Row(
+        Exit.HEAD_OFFICE,
+        504,
+        "Kantor pusat tidak menjawab pada waktunya",
+        "tunggu; klaim aman di antrean dan dicoba lagi",
+        "Head office did not answer in time",
+        "wait; the claims are safe in the queue and are tried again",
+    ),
+    "head_office_wrong_certificate": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Yang menjawab bukan kantor pusat",
+        "jangan lanjutkan lewat jaringan ini; panggil teknisi",
+        "Somebody else answers in head office's place",
+        "do not use this network; call the technician",
+    ),
+    "head_office_clock_wrong": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Jam mesin ini salah, sehingga sertifikat tampak tidak berlaku",
+        "betulkan tanggal dan jam, lalu coba lagi",
+        "This machine's clock is wrong, so that the certificate looks invalid",
+        "correct date and time, then try again",
+    ),
+    "head_office_our_certificate_refused": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Kantor pusat tidak menerima sertifikat mesin ini",
+        "panggil teknisi: sertifikat kedaluwarsa atau mesin diblokir",
+        "Head office does not accept this machine's certificate",
+        "call the technician: it has run out, or the machine is blocked",
+    ),
+    "head_office_captive_portal": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Jaringan meminta masuk lewat halamannya sendiri",
+        "buka peramban dan masuk ke jaringan itu, atau pakai jaringan lain; klaim aman di antrean",
+        "The network wants a sign-in on its own page",
+        "sign in to it with a browser or use another network; the claims are safe in the queue",
+    ),
+    "head_office_busy": Row(
+        Exit.HEAD_OFFICE,
+        503,
+        "Kantor pusat sedang sibuk",
+        "tunggu; klaim aman di antrean dan dicoba lagi",
+        "Head office is busy",
+        "wait; the claims are safe in the queue and are tried again",
+    ),
+    "head_office_server_error": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Kantor pusat mengalami gangguan",
+        "tunggu; klaim aman di antrean dan dicoba lagi",
+        "Head office has a fault",
+        "wait; the claims are safe in the queue and are tried again",
+    ),
+    "head_office_refused": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Kantor pusat menolak permintaan ini",
+        "baca alasan dalam rincian dan hubungi kantor pusat",
+        "Head office refused the request",
+        "read the reason in the detail and call head office",
+    ),
+    "head_office_broken_reply": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Jawaban kantor pusat terputus",
+        "tunggu; klaim aman di antrean dan dicoba lagi",
+        "Head office's reply broke off",
+        "wait; the claims are safe in the queue and are tried again",
+    ),
+    "head_office_bad_receipt": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Tanda terima tidak sah",
+        "klaim tetap di antrean; bila berulang, panggil teknisi",
+        "The receipt is not genuine",
+        "the claims stay in the queue; call the technician if it happens again",
+    ),
+    "head_office_fork": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Antrean mesin ini tidak sama dengan catatan kantor pusat",
+        "hentikan pemakaian dan panggil teknisi: mesin dipulihkan dari salinan atau digandakan",
+        "This machine's queue differs from head office's record",
+        "stop using it and call the technician: the machine was restored or cloned",
+    ),
+}
+
+TABLE: Mapping[str, Row] = {**_DEVICE, **_AGENT, **_CLAIM, **_MATCHER, **_SYNC, **_HEAD_OFFICE}
 
 
 def outcome_of(error: BaseException) -> Outcome:
     """How to tell this error. What has no code of its own is our bug: ``internal``, with no detail shown."""
     code = getattr(type(error), "code", None)
+    if isinstance(error, HeadOfficeError):
+        # One class, because all of them mean "later"; the cures differ by cause.
+        code = f"head_office_{error.cause}"
     if not isinstance(code, str) or code not in TABLE:
         return told("internal")
     return told(code, retryable=bool(getattr(type(error), "retryable", False)), detail=str(error))

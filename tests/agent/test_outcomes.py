@@ -13,6 +13,7 @@ import mpos_agent
 import sync
 from drivers.card.errors import NoCardError
 from mpos_agent.outcomes import TABLE, Exit, outcome_of, told
+from sync.errors import Cause, HeadOfficeError
 
 
 def modules_of(package: ModuleType) -> list[ModuleType]:
@@ -73,6 +74,14 @@ def test_each_sentence_has_cause_and_cure(code: str) -> None:
     assert outcome.text_id != outcome.text_en
     assert outcome.exit_code is not Exit.DONE
     assert 400 <= outcome.status < 600
+
+
+@pytest.mark.parametrize("cause", list(Cause), ids=lambda cause: cause.value)
+def test_each_way_head_office_can_be_away_has_its_own_cure(cause: Cause) -> None:
+    """A captive portal, a wrong clock and a dead line are cured differently."""
+    outcome = outcome_of(HeadOfficeError(cause))
+    assert outcome.code == f"head_office_{cause.value}"
+    assert outcome.retryable
 
 
 def test_an_error_without_a_code_is_our_bug_and_shows_nothing_of_itself() -> None:

@@ -94,7 +94,7 @@ def test_a_misspelt_key_is_answered_with_the_nearest_one(tmp_path: Path, text: s
         ("[api]\nsocket_mode = '0666'", "api.socket_mode", "others out"),
         ("[api]\nsocket_mode = 660", "api.socket_mode", "in quotes"),
         ("[claim]\nsend_chip_photo = 'perhaps'", "claim.send_chip_photo", "must be true or false"),
-        ("[card]\nslot_switch = 99", "card.slot_switch", "must be at most 15"),
+        ("[card]\nslot_switch = 99", "card.slot_switch", "must be at most 2"),
         ("[agent]\nstate_dir = 5", "agent.state_dir", "must be a path in quotes"),
     ],
 )
