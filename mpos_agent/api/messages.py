@@ -1,0 +1,265 @@
+"""Typed requests and replies of the local API. Times are UTC; a name ends in its unit."""
+
+import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from config.schema import Language, Zone
+from mpos_agent.api.callers import Scope
+from mpos_agent.claim.draft import (
+    ConsentMethod,
+    FallbackCode,
+    IdentitySource,
+    PhotoCompare,
+    Relation,
+    Segment,
+    WithdrawReason,
+)
+from mpos_agent.people import Role
+
+
+class Message(BaseModel):
+    """Unknown fields are an error: a misspelt optional one would otherwise be lost in silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+class ErrorBody(Message):
+    """Every refusal: ``code`` and ``retryable`` for programs, the texts for people."""
+
+    code: str
+    cause: str
+    cure: str
+    text_id: str
+    text_en: str
+    retryable: bool
+    detail: str = ""
+
+
+# --- state of the machine ---
+
+
+class ScannerFound(Message):
+    """A scanner that is plugged in."""
+
+    driver: str
+    name: str
+    serial: str | None
+    dpi: float | None
+    """None until calibrated, or until it was opened once."""
+    path: str
+
+
+class DevicesReply(Message):
+    """Readers and scanners, as they are right now."""
+
+    transport: str
+    readers: tuple[str, ...]
+    """Every reader and slot the card service knows."""
+    card_reader: str | None
+    sam_reader: str | None
+    card_present: bool | None
+    """None where nobody watches (transport "socket")."""
+    card_problem: ErrorBody | None
+    scanners: tuple[ScannerFound, ...]
+    scanner_problem: ErrorBody | None
+
+
+class QueueReply(Message):
+    """The truth about the queue in three numbers; never one green light."""
+
+    waiting: int
+    accepted: int
+    refused: int
+    """Set aside for good by head office, with its reason; never dropped here."""
+    oldest_waiting_s: float | None
+
+
+class OutboxRowReply(Message):
+    """One packet in the queue. The device cannot read it: these are its label, not its content."""
+
+    packet_id: str
+    lane: str
+    seq: int
+    state: str
+    size_bytes: int
+    queued_at: datetime.datetime | None
+    attempts: int
+    next_attempt_at: datetime.datetime | None
+    last_error: str | None
+    verdict: str | None
+    reason: str | None
+    receipt_no: str | None
+
+
+class OutboxReply(QueueReply):
+    """The queue with its rows, newest first."""
+
+    rows: tuple[OutboxRowReply, ...]
+
+
+class SyncReply(Message):
+    """What the last round with head office came to."""
+
+    at: datetime.datetime | None
+    result: str | None
+    """None before the first round."""
+    problem: ErrorBody | None
+    sent: int
+    accepted: int
+    next_round_s: float | None
+
+
+class SiteReply(Message):
+    """Where head office says this device stands."""
+
+    branch_code: str
+    kanwil_code: str
+    partner_code: str | None
+    site_type: str
+
+
+class StatusReply(Message):
+    """Everything a technician asks first."""
+
+    version: str
+    started_at: datetime.datetime
+    device_id: str | None
+    """None until enrolled."""
+    site: SiteReply | None
+    station: str
+    zone: Zone
+    language: Language
+    clock_trusted: bool
+    open_claims: int
+    queue: QueueReply
+    sync: SyncReply
+    devices: DevicesReply
+
+
+class EnrolRequest(Message):
+    """Turn a one-time token into this device's identity."""
+
+    url: str = Field(pattern=r"^https://")
+    token: SecretStr
+    ca_pem: str | None = Field(default=None, max_length=64 * 1024)
+    """Head office's certificate authority; None: the one in ``upload.ca_file``."""
+
+
+class EnrolReply(Message):
+    """Who this device is from now on."""
+
+    device_id: str
+    site: SiteReply
+
+
+# --- people ---
+
+
+class PersonRequest(Message):
+    """Somebody who may sign in, with a PIN they choose."""
+
+    person_id: str
+    name: str = ""
+    roles: frozenset[Role]
+    pin: SecretStr
+
+
+class PersonReply(Message):
+    """Somebody who may sign in."""
+
+    person_id: str
+    name: str
+    roles: frozenset[Role]
+
+
+class PeopleReply(Message):
+    """Everybody who may sign in."""
+
+    people: tuple[PersonReply, ...]
+
+
+class SignInRequest(Message):
+    """Number and PIN of an operator or supervisor."""
+
+    person_id: str
+    pin: SecretStr
+
+
+class SignInReply(Message):
+    """Send ``operator`` as the header ``X-Operator`` with every request about a claim."""
+
+    operator: str
+    person_id: str
+    name: str
+    roles: frozenset[Role]
+    idle_s: float
+
+
+class CallerReply(Message):
+    """Whose credential a request carried."""
+
+    name: str
+    scope: Scope
+
+
+# --- a claim, step by step ---
+
+
+class StartRequest(Message):
+    """Open a claim."""
+
+    programme: str
+    reason_code: str
+    segment: Segment
+    relation: Relation = Relation.SELF
+    ticket: str | None = None
+
+
+class ConsentRequest(Message):
+    """The member's answer to the notice."""
+
+    given: bool
+    method: ConsentMethod
+
+
+class IdentityRequest(Message):
+    """Identity typed from a paper, when the chip is not used."""
+
+    source: IdentitySource
+    fields: dict[str, Any]
+
+
+class FallbackRequest(Message):
+    """A second person's countersignature."""
+
+    code: FallbackCode
+    reason: str
+    supervisor_id: str
+    pin: SecretStr
+    photo_compare: PhotoCompare
+
+
+class PhotoCheckRequest(Message):
+    """The operator's comparison of the chip photo with the person."""
+
+    result: PhotoCompare
+
+
+class DocumentsRequest(Message):
+    """What was shown: type, pages, mime, size_bytes, sha256, legible."""
+
+    documents: list[dict[str, Any]]
+
+
+class FormRequest(Message):
+    """The typed part of the claim; ``docs/claim-session.md`` lists the fields."""
+
+    fields: dict[str, Any]
+
+
+class WithdrawRequest(Message):
+    """Why an open claim is given up."""
+
+    reason: WithdrawReason

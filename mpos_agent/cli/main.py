@@ -1,0 +1,73 @@
+"""The commands of ``mpos-agent``, and the one place where an error becomes an exit code."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+import typer
+
+from config.schema import Language
+from mpos_agent import __version__
+from mpos_agent.cli import caller, claim, devices, enrol, outbox, people, run, status
+from mpos_agent.cli.shell import tell_error
+from mpos_agent.outcomes import Exit
+
+app = typer.Typer(
+    name="mpos-agent",
+    help="Reads an e-KTP, verifies the holder's finger on this machine, carries the claim to head office.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run.run)
+app.command("claim")(claim.claim)
+app.command("status")(status.status)
+app.command("devices")(devices.devices)
+app.command("outbox")(outbox.outbox)
+app.command("enrol")(enrol.enrol)
+app.add_typer(people.app, name="people")
+app.add_typer(caller.app, name="caller")
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version and end.")) -> None:
+    """Reads an e-KTP, verifies the holder's finger on this machine, carries the claim to head office."""
+    if version:
+        print(f"mpos-agent {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and end with its exit code (``docs/technician.md`` lists them)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(given))
+
+
+def _run(given: list[str]) -> int:
+    try:
+        result = app(args=given, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        print(file=sys.stderr)
+        return Exit.NOT_QUEUED
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has left; there is nobody to tell.
+        sys.stderr.close()
+        return Exit.DONE
+    except Exception as error:  # noqa: BLE001 - one of the two places: from here on there is only the exit code
+        return tell_error(error, as_json="--json" in given, lang=_asked_language(given))
+    return int(result) if isinstance(result, int) else Exit.DONE
+
+
+def _asked_language(given: list[str]) -> Language:
+    """The language on the command line; the settings may be what is broken."""
+    for position, word in enumerate(given):
+        value = word.partition("=")[2] if word.startswith("--lang=") else ""
+        if word == "--lang" and position + 1 < len(given):
+            value = given[position + 1]
+        if value == Language.EN:
+            return Language.EN
+    return Language.ID

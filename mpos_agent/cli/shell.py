@@ -1,0 +1,122 @@
+"""What every command shares: where the settings are, how it reaches the daemon, how it speaks.
+
+Without ``--json`` people read standard output: Indonesian first, English beside, or the other way round with
+``--lang en``. With ``--json`` programs do: one JSON object per line, an error as ``{"error": {...}}``.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from config.load import load_settings
+from config.schema import Language, Settings
+from mpos_agent.api.client import AgentClient, RemoteError, read_token
+from mpos_agent.outcomes import TABLE, Exit, Outcome, outcome_of
+
+DEFAULT_SETTINGS = Path("/etc/mpos-agent/agent.toml")
+OWN_TOKEN = Path("~/.config/mpos-agent/token")
+COMMAND_LINE_TOKEN = "cli.token"  # noqa: S105 - a file name
+"""In the runtime folder: the daemon writes a new one at every start, readable by its own user and root."""
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="MPOS_AGENT_CONFIG", help="Settings file.", show_default=True),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
+LangOption = Annotated[
+    Language | None, typer.Option("--lang", help="Language that comes first; default as in the settings.")
+]
+TokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file", envvar="MPOS_AGENT_TOKEN_FILE", help="File with the credential of this caller (caller add)."
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shell:
+    """One run of one command."""
+
+    settings: Settings
+    settings_file: Path
+    as_json: bool
+    lang: Language
+    token_file: Path | None
+    console: Console
+
+    @classmethod
+    def open(cls, config: Path, *, as_json: bool, lang: Language | None, token_file: Path | None = None) -> "Shell":
+        """Read the settings; raises ConfigError."""
+        settings = load_settings(config)
+        return cls(settings, config, as_json, lang or settings.agent.language, token_file, Console(highlight=False))
+
+    def client(self) -> AgentClient:
+        """A connection to the daemon with the best credential at hand. Raises CallerUnknownError, NoDaemonError."""
+        run_dir = self.settings.agent.run_dir
+        given = (self.token_file,) if self.token_file else (run_dir / COMMAND_LINE_TOKEN, OWN_TOKEN.expanduser())
+        if self.token_file is None and not self.settings.api_socket.exists():
+            # No daemon, no credential of it: say the cause, not the consequence.
+            return AgentClient(self.settings.api_socket, "")
+        return AgentClient(self.settings.api_socket, read_token(given))
+
+    def both(self, id_text: str, en_text: str) -> str:
+        """A sentence in the language that comes first, the other one dimmed behind it."""
+        first, second = (id_text, en_text) if self.lang is Language.ID else (en_text, id_text)
+        return f"{first} [dim]{second}[/dim]" if second and second != first else first
+
+    def say(self, id_text: str, en_text: str, style: str = "") -> None:
+        """One line for people; nothing with ``--json``."""
+        if not self.as_json:
+            self.console.print(self.both(id_text, en_text), style=style or None)
+
+    def give(self, result: Mapping[str, Any]) -> None:
+        """One JSON object on one line; nothing without ``--json``."""
+        if self.as_json:
+            print(json.dumps(result, ensure_ascii=False, default=str), flush=True)
+
+
+def tell_error(error: BaseException, *, as_json: bool, lang: Language) -> Exit:
+    """Say one trouble the way it was asked for, and give the exit code that goes with it."""
+    if isinstance(error, RemoteError):
+        body, code = error.body, str(error.body.get("code"))
+        exit_code = TABLE[code].exit_code if code in TABLE else Exit.BUG
+        texts = (str(body.get("text_id", "")), str(body.get("text_en", "")))
+    else:
+        outcome: Outcome = outcome_of(error)
+        body, exit_code, texts = outcome.as_json(), outcome.exit_code, (outcome.text_id, outcome.text_en)
+    if as_json:
+        print(json.dumps({"error": body}, ensure_ascii=False), flush=True)
+        return exit_code
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    first, second = texts if lang is Language.ID else texts[::-1]
+    console.print(first, style="bold red", markup=False)
+    console.print(second, style="dim", markup=False)
+    detail = str(body.get("detail", ""))
+    if detail:
+        console.print(f"({body.get('code')}: {detail})", style="dim", markup=False)
+    return exit_code
+
+
+def error_text(shell: Shell, problem: Mapping[str, Any] | None) -> str:
+    """One trouble on one line, in red; a dash where there is none."""
+    if problem is None:
+        return "-"
+    return f"[red]{shell.both(escape(problem['text_id']), escape(problem['text_en']))}[/red]"
+
+
+def ago(seconds: float) -> str:
+    """An age the way people say it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7_200:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172_800:
+        return f"{seconds / 3_600:.0f} h"
+    return f"{seconds / 86_400:.0f} d"

@@ -1,0 +1,75 @@
+"""``mpos-agent status``: daemon, devices, queue, last round with head office."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from mpos_agent.cli.shell import (
+    DEFAULT_SETTINGS,
+    ConfigOption,
+    JsonOption,
+    LangOption,
+    Shell,
+    TokenOption,
+    ago,
+    error_text,
+)
+
+
+def status(
+    *,
+    config: ConfigOption = DEFAULT_SETTINGS,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Show the state of the agent: devices, queue, head office."""
+    shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
+    with shell.client() as client:
+        reply = client.get("/v1/status")
+    shell.give(reply)
+    if not shell.as_json:
+        shell.console.print(_table(shell, reply))
+
+
+def _table(shell: Shell, reply: Mapping[str, Any]) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    site, queue, last, devices = reply["site"], reply["queue"], reply["sync"], reply["devices"]
+
+    def row(id_text: str, en_text: str, value: str) -> None:
+        table.add_row(shell.both(id_text, en_text), value)
+
+    row("Agen", "Agent", f"{reply['version']}")
+    enrolled = f"{reply['device_id']} ({site['branch_code']}, {site['site_type']})" if site else ""
+    row("Mesin", "Device", enrolled or shell.both("belum terdaftar: mpos-agent enrol", "not enrolled"))
+    for id_text, en_text, name, problem in (
+        ("Pembaca kartu", "Card reader", devices["card_reader"], devices["card_problem"]),
+        ("SAM", "SAM", devices["sam_reader"], devices["card_problem"]),
+    ):
+        row(id_text, en_text, f"[green]{name}[/green]" if name else error_text(shell, problem))
+    scanners = ", ".join(f"[green]{one['name']}[/green]" for one in devices["scanners"])
+    row("Pemindai sidik jari", "Fingerprint scanner", scanners or error_text(shell, devices["scanner_problem"]))
+    row("Klaim terbuka", "Open claims", str(reply["open_claims"]))
+    row("Menunggu dikirim", "Waiting", _waiting(shell, queue))
+    row("Diterima pusat", "Accepted", str(queue["accepted"]))
+    row("Ditolak pusat", "Refused", f"[red]{queue['refused']}[/red]" if queue["refused"] else "0")
+    row("Hubungan terakhir", "Last round", _round(shell, last))
+    clock = shell.both("dipastikan pusat", "confirmed") if reply["clock_trusted"] else ""
+    row("Jam", "Clock", clock or shell.both("belum dipastikan pusat", "not confirmed by head office yet"))
+    return table
+
+
+def _waiting(shell: Shell, queue: Mapping[str, Any]) -> str:
+    if not queue["waiting"]:
+        return "0"
+    oldest = queue["oldest_waiting_s"] or 0
+    # After one working day the five days the law gives are running short.
+    colour = "red" if oldest > 86_400 else "yellow"
+    return f"[{colour}]{queue['waiting']}[/{colour}] " + shell.both(f"tertua {ago(oldest)}", f"oldest {ago(oldest)}")
+
+
+def _round(shell: Shell, last: Mapping[str, Any]) -> str:
+    if last["problem"]:
+        return error_text(shell, last["problem"])
+    return str(last["result"]) if last["result"] else shell.both("belum ada", "none yet")
