@@ -103,7 +103,7 @@ def _contact(
     # The pad reaches further down than up: the tip curves away.
     along = (y - condition.roll_px[1]) / (skin.half_height * condition.area)
     reach = np.abs(across) ** 2.3 + np.abs(along + 0.12) ** 2.3
-    firmness = 1 - reach + 0.10 * smooth_field(rng, shape, 45.0)
+    firmness = 1 - reach + 0.07 * smooth_field(rng, shape, 45.0)
 
     grain = 0.62 * smooth_field(rng, shape, 2.1) + 0.38 * smooth_field(rng, shape, 4.5)
     patches = np.clip(0.75 + 0.45 * smooth_field(rng, shape, 38.0), 0.1, 2.0)
@@ -120,7 +120,7 @@ def _ink(skin: Skin, condition: Condition, contact: _Contact, at: _Laid) -> NDAr
     def laid(surface: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(cv2.remap(surface, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
 
-    relief = np.asarray(cv2.remap(skin.ridges, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT))
+    relief = np.asarray(cv2.remap(skin.relief, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT))
     lost = laid(skin.pores) * (0.55 + 0.4 * condition.dryness - 0.5 * condition.wetness) + 2.2 * laid(skin.creases)
     # Pressed lightly, only the tops touch; at the rim of the pad the glass is out of reach.
     pressed = np.clip(contact.firmness, -1, 1)

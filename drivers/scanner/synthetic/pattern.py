@@ -53,8 +53,13 @@ _TYPICAL_POINTS: dict[FingerClass, tuple[tuple[complex, ...], tuple[complex, ...
     FingerClass.WHORL: ((0 + 32j, 0 - 12j), (-105 - 110j, 105 - 110j)),
     FingerClass.TWIN_LOOP: ((-24 + 30j, 24 - 28j), (-108 - 115j, 108 - 110j)),
 }
-_CORE_SPREAD_PX = 11.0
-_DELTA_SPREAD_PX = 17.0
+_MIDDLE_SPREAD_PX = 15.0
+_CORES_TURN = 0.3
+"""Radians: how far the line between two cores turns."""
+_DELTA_STRETCH = 0.24
+"""Of the logarithm of the distance between cores and delta."""
+_DELTA_SWING = 0.2
+"""Radians, as seen from the cores."""
 _ROUNDNESS = 0.75
 """0: the pointed loop of the plain model; 1: a half circle on two parallel legs."""
 _ROUND_REACH_PX = 70.0
@@ -70,23 +75,38 @@ class Pattern:
 
 
 def draw_pattern(rng: np.random.Generator, finger_class: FingerClass | None = None) -> Pattern:
-    """Choose a class by its natural frequency, unless given, and place its singular points."""
+    """Choose a class by its natural frequency, unless given, and place its singular points.
+
+    Deltas are placed as seen from the middle of the cores, their distance varying by a factor: ridge
+    counts between core and delta run from a handful to over twenty (Henry's loops).
+    """
     classes = list(FREQUENCY_OF_CLASS)
     drawn = classes[int(rng.choice(len(classes), p=list(FREQUENCY_OF_CLASS.values())))]
     chosen = finger_class or drawn
-    cores, deltas = _TYPICAL_POINTS[chosen]
-
-    def placed(point: complex, spread: float) -> complex:
-        return point + complex(*np.clip(rng.normal(0, spread, 2), -2 * spread, 2 * spread))
-
-    if chosen is FingerClass.TENTED_ARCH:  # core and delta stay on one upright line
-        shift = placed(0j, _CORE_SPREAD_PX)
-        return Pattern(chosen, (cores[0] + shift,), (deltas[0] + shift,))
-    return Pattern(
-        chosen,
-        tuple(placed(core, _CORE_SPREAD_PX) for core in cores),
-        tuple(placed(delta, _DELTA_SPREAD_PX) for delta in deltas),
+    typical_cores, typical_deltas = _TYPICAL_POINTS[chosen]
+    if not typical_cores:
+        return Pattern(chosen, (), ())
+    shift = _scattered(rng, _MIDDLE_SPREAD_PX)
+    typical_middle = sum(typical_cores) / len(typical_cores)
+    middle = typical_middle + shift
+    turn = np.exp(1j * _bounded(rng, _CORES_TURN))
+    cores = tuple(middle + (core - typical_middle) * turn * np.exp(_bounded(rng, 0.25)) for core in typical_cores)
+    # Core and delta of a tented arch stay on one upright line.
+    swing = 0.03 if chosen is FingerClass.TENTED_ARCH else _DELTA_SWING
+    deltas = tuple(
+        middle + (delta - typical_middle) * np.exp(_bounded(rng, _DELTA_STRETCH) + 1j * _bounded(rng, swing))
+        for delta in typical_deltas
     )
+    return Pattern(chosen, cores, deltas)
+
+
+def _scattered(rng: np.random.Generator, spread: float) -> complex:
+    return complex(_bounded(rng, spread), _bounded(rng, spread))
+
+
+def _bounded(rng: np.random.Generator, deviation: float) -> float:
+    """A normal draw around zero, kept within two deviations."""
+    return float(np.clip(rng.normal(0, deviation), -2 * deviation, 2 * deviation))
 
 
 def ridge_orientation(
@@ -112,8 +132,8 @@ def ridge_orientation(
         theta = theta + 0.5 * (_bent_angle(rng, position - core) + _recurve(position - core, direction))
     for delta in pattern.deltas:
         theta = theta - 0.5 * _bent_angle(rng, position - delta)
-    tilt = rng.normal(0, np.radians(3))
-    unrest = np.radians(2.5) * smooth_field(rng, (position.shape[0], position.shape[1]), 90.0)
+    tilt = _bounded(rng, np.radians(4))
+    unrest = np.radians(5) * smooth_field(rng, (position.shape[0], position.shape[1]), 110.0)
     return np.asarray(theta + tilt + unrest, dtype=np.float64)
 
 
@@ -129,7 +149,7 @@ def _arch(rng: np.random.Generator, x: NDArray[np.float64], y: NDArray[np.float6
 
 def _outline_arch(rng: np.random.Generator, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """The part of the flow that follows the outline of the tip; none near the crease."""
-    radius = rng.uniform(160, 230)
+    radius = rng.uniform(140, 270)
     rise = np.clip((y + 150) / 210, 0, 1)
     rise = rise * rise * (3 - 2 * rise)
     return np.asarray(-np.arctan(x / radius) * rise)
@@ -137,7 +157,7 @@ def _outline_arch(rng: np.random.Generator, x: NDArray[np.float64], y: NDArray[n
 
 def _bent_angle(rng: np.random.Generator, offset: NDArray[np.complex128]) -> NDArray[np.float64]:
     """The angle at which a singular point is seen, bent piecewise linearly at eight directions."""
-    bends = np.clip(rng.normal(0, np.radians(6), 8), -0.2, 0.2)
+    bends = np.clip(rng.normal(0, np.radians(8), 8), -0.3, 0.3)
     angle = np.angle(offset)
     eighths = (angle + np.pi) / (np.pi / 4)
     below = np.floor(eighths).astype(np.int64)

@@ -9,24 +9,28 @@ from numpy.typing import NDArray
 from drivers.scanner.synthetic.pattern import Pattern, ridge_orientation
 from drivers.scanner.synthetic.ridge_period import ridge_period
 from drivers.scanner.synthetic.ridges import grow_ridges
+from drivers.scanner.synthetic.smooth_field import smooth_field
 
 CANVAS = (576, 432)
 """Rows and columns at 500 dpi: 29 x 22 mm, more than ever touches the glass at once."""
 MIDDLE = (262, 216)
 """Row and column of the pad's middle, the origin of finger coordinates (y up)."""
 
+_UNEVEN = 0.2
+"""Standard deviation of what sets a ridge off from an even wave, in halves of its height."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Skin:
     """What one finger brings to every touch.
 
-    ridges : (H, W) float32 in [-1, 1], 1 on top of a ridge.
+    relief : (H, W) float32, about 1 on top of a ridge and -1 in a valley; no ridge is as even as a wave.
     pores : (H, W) float32 in [0, 1], 1 in the middle of an open pore.
     creases : (H, W) float32 in [0, 1], 1 where a wrinkle or scar keeps the skin off the glass.
     half_width, half_height : px at 500 dpi, of the pad pressed flat.
     """
 
-    ridges: NDArray[np.float32]
+    relief: NDArray[np.float32]
     pores: NDArray[np.float32]
     creases: NDArray[np.float32]
     half_width: float
@@ -42,7 +46,7 @@ def grow_skin(rng: np.random.Generator, pattern: Pattern) -> Skin:
     ridges = grow_ridges(rng, theta, period)
     half_width = float(np.clip(rng.normal(128, 9), 108, 150))
     return Skin(
-        ridges=ridges,
+        relief=ridges + _UNEVEN * smooth_field(rng, CANVAS, 3.2),
         pores=_pores(rng, ridges),
         creases=_creases(rng),
         half_width=half_width,
