@@ -193,10 +193,13 @@ class _Caller:
         threading.Thread(target=self._run, name=f"pcsc {reader}", daemon=True).start()
 
     def call(self, function: Callable[..., Any], *arguments: object, doing: str) -> Any:
-        """What the function returns; DeviceTimeoutError when it hangs, and from then on at once."""
+        """What the function returns; DeviceTimeoutError when it hangs, and from then on at once.
+
+        Once stuck, calls still queue up: should the driver let go one day, the card is disconnected then.
+        """
         answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._jobs.put((lambda: function(*arguments), answer))
         if not self.stuck:
-            self._jobs.put((lambda: function(*arguments), answer))
             with contextlib.suppress(queue.Empty):
                 return answer.get(timeout=self._timeout_s)
             self.stuck = True
@@ -284,13 +287,11 @@ class _PcscConnection(CardConnection):
             steps.append((scard.SCardReleaseContext, (self._context,)))
         self._card = self._context = None
         for function, arguments in steps:
-            if self._caller.stuck:
-                break
             try:
                 code = self._caller.call(function, *arguments, doing="disconnecting")
             except DeviceTimeoutError as error:
                 log.warning("%s", error)
-                break
+                continue
             if code != scard.SCARD_S_SUCCESS:
                 log.debug("%s: disconnecting gave 0x%08X", self.reader, code & 0xFFFFFFFF)
         self._caller.stop()
