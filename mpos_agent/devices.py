@@ -67,6 +67,11 @@ class CardStation:
             with connected_pair(card_reader, sam_reader) as (card, sam):
                 return read_card(card, sam, secrets, progress)
 
+    @property
+    def in_use(self) -> bool:
+        """A read is going on, or a card is being waited for."""
+        return self._in_use.locked()
+
     def state(self) -> CardState:
         """Look for reader and SAM; opens nothing."""
         try:

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import enum
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
 EventFact = str | int | float | bool | None | tuple[str, ...]
 
@@ -75,7 +75,7 @@ class EventHub:
             for reader in self._readers:
                 reader(None)
 
-    async def read(self, after: int | None = None) -> AsyncIterator[Event]:
+    async def read(self, after: int | None = None) -> AsyncGenerator[Event, None]:
         """Events as they happen, beginning with the kept ones later than ``after``."""
         inbox: asyncio.Queue[Event | None] = asyncio.Queue(maxsize=_KEPT)
         loop = asyncio.get_running_loop()

@@ -1,0 +1,181 @@
+"""One card station, one finger station: whole devices behind them, virtual but spoken to over real sockets."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drivers.card.base import CardReader
+from drivers.card.ektp.read import ReadStep
+from drivers.card.errors import NoCardError, SamMissingError
+from drivers.card.socket_reader import SocketReader
+from drivers.card.virtual import invented
+from drivers.card.virtual.card import VirtualEktp
+from drivers.card.virtual.person import synthetic_person
+from drivers.card.virtual.sam import VirtualSam
+from drivers.card.virtual.served import SocketSlot
+from drivers.errors import DeviceError, DeviceNotFoundError, DeviceRemovedError, ServiceDownError
+from drivers.scanner.base import FingerImage, PlaceAgain
+from drivers.scanner.discovery import find_scanners
+from drivers.scanner.virtual_server import VirtualScannerServer
+from mpos_agent.devices import CardStation, FingerStation
+from mpos_agent.errors import ClaimBusyError, StoppingError
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> Iterator[tuple[SocketSlot, SocketSlot]]:
+    """A virtual e-KTP beside its reader, and a SAM in its slot."""
+    card = SocketSlot(VirtualEktp(synthetic_person(1, None, None)), tmp_path / "card.sock")
+    sam = SocketSlot(VirtualSam(), tmp_path / "sam.sock")
+    sam.insert()
+    yield card, sam
+    card.close()
+    sam.close()
+
+
+def station(tmp_path: Path, wait_s: float = 1.0) -> CardStation:
+    """The card station over those slots."""
+
+    def pair() -> tuple[CardReader, CardReader]:
+        return SocketReader(tmp_path / "card.sock"), SocketReader(tmp_path / "sam.sock")
+
+    secrets = invented.sam_secrets()
+    return CardStation(pair=pair, secrets=lambda: secrets, wait_s=wait_s)
+
+
+def test_a_card_laid_down_is_read_once(tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]) -> None:
+    """The station waits for the card, reads it completely and tells every step on the way."""
+    slots[0].insert()
+    steps: list[ReadStep] = []
+    record = station(tmp_path).read(steps.append, threading.Event())
+    assert record.biodata.name == "PESERTA UJI SATU"
+    assert steps[0] is ReadStep.OPEN_SAM
+    assert steps == sorted(steps, key=lambda step: step.fraction)
+    record.wipe()
+
+
+def test_nobody_lays_a_card_down(tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]) -> None:
+    """After the wait the cause is told: there is no card, which is no fault of the reader."""
+    with pytest.raises(NoCardError):
+        station(tmp_path, wait_s=0.5).read(lambda _step: None, threading.Event())
+
+
+def test_an_empty_sam_slot_is_not_taken_for_a_missing_card(
+    tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]
+) -> None:
+    """The operator is not told to lay a card down when it is the SAM that is missing."""
+    slots[0].insert()
+    slots[1].remove()
+    with pytest.raises(SamMissingError):
+        station(tmp_path).read(lambda _step: None, threading.Event())
+
+
+def test_stopping_the_agent_ends_the_wait_for_a_card(tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]) -> None:
+    """An agent told to stop does not sit out a minute of waiting."""
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(StoppingError):
+        station(tmp_path, wait_s=600).read(lambda _step: None, stop)
+
+
+def test_two_claims_do_not_share_a_reader(tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]) -> None:
+    """The second one is told at once that the reader is in use, and how to go on."""
+    stations = station(tmp_path, wait_s=600)
+    stop = threading.Event()
+    ended: list[BaseException] = []
+
+    def first_claim() -> None:
+        try:
+            stations.read(lambda _step: None, stop)
+        except StoppingError as error:
+            ended.append(error)
+
+    first = threading.Thread(target=first_claim)
+    first.start()
+    try:
+        while not stations.in_use:
+            first.join(0.01)
+        with pytest.raises(ClaimBusyError):
+            stations.read(lambda _step: None, threading.Event())
+    finally:
+        stop.set()
+        first.join()
+    assert len(ended) == 1
+
+
+def test_a_missing_reader_is_reported_not_raised(tmp_path: Path) -> None:
+    """Asking for the state of the devices works with none of them there."""
+
+    def pair() -> tuple[CardReader, CardReader]:
+        raise ServiceDownError("PC/SC", "listing readers")
+
+    state = CardStation(pair=pair, secrets=invented.sam_secrets, wait_s=1).state()
+    assert (state.card_reader, state.sam_reader) == (None, None)
+    assert isinstance(state.problem, ServiceDownError)
+
+
+@pytest.fixture
+def glass(tmp_path: Path) -> Iterator[VirtualScannerServer]:
+    """A virtual scanner, plugged in, nothing on the glass."""
+    with VirtualScannerServer(tmp_path / "scanner.sock") as server:
+        yield server
+
+
+def fingers(tmp_path: Path) -> FingerStation:
+    """The finger station over that scanner."""
+    return FingerStation(lambda: find_scanners(virtual_sockets=[tmp_path / "scanner.sock"]))
+
+
+def ridges() -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    """Stripes, dark on light: enough to be a picture."""
+    rows = np.arange(388).reshape(-1, 1) * np.ones((1, 374))
+    return np.where(np.sin(rows / 1.4) > 0, 230, 40).astype(np.uint8)
+
+
+def test_the_scanner_is_used_again_without_being_opened_again(tmp_path: Path, glass: VirtualScannerServer) -> None:
+    """Four attempts of one member do not cost four starts of the scanner."""
+    glass.place(ridges())
+    stations = fingers(tmp_path)
+    first = stations.capture(2, threading.Event())
+    second = stations.capture(2, threading.Event())
+    assert isinstance(first, FingerImage)
+    assert isinstance(second, FingerImage)
+    first.wipe()
+    second.wipe()
+    stations.close()
+
+
+def test_an_unplugged_scanner_is_found_again_once_it_is_back(tmp_path: Path, glass: VirtualScannerServer) -> None:
+    """Unplugging costs one attempt with a named cause, nothing more."""
+    glass.place(ridges())
+    stations = fingers(tmp_path)
+    assert isinstance(stations.capture(2, threading.Event()), FingerImage)
+    glass.unplug()
+    with pytest.raises(DeviceError) as caught:
+        stations.capture(2, threading.Event())
+    assert isinstance(caught.value, DeviceRemovedError | DeviceNotFoundError)
+    with pytest.raises(DeviceNotFoundError):
+        stations.capture(2, threading.Event())
+    glass.plug()
+    glass.place(ridges())
+    assert isinstance(stations.capture(2, threading.Event()), FingerImage)
+    stations.close()
+
+
+def test_stopping_ends_the_wait_for_a_finger(tmp_path: Path, glass: VirtualScannerServer) -> None:
+    """Nobody placed a finger is a value, also when the agent stops."""
+    stop = threading.Event()
+    stop.set()
+    stations = fingers(tmp_path)
+    assert stations.capture(600, stop) is PlaceAgain.NO_FINGER
+    stations.close()
+    stations.close()
+
+
+def test_scanners_are_listed_without_being_opened(tmp_path: Path, glass: VirtualScannerServer) -> None:
+    """The list is there while another program uses the scanner."""
+    assert [info.driver for info in fingers(tmp_path).found()] == ["virtual"]
+    glass.unplug()
+    assert fingers(tmp_path).found() == ()
