@@ -1,0 +1,125 @@
+"""``mpos-matcher``: extract, compare and score fingers from files.
+
+For measuring, and for a technician at a desk. The agent never goes through files.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matcher.cli.files import UsageError, entry, needs_dpi, read_picture, template_of
+from matcher.cli.score import score_folders
+from matcher.compare.calibration import Score
+from matcher.compare.pipeline import compare as compare_templates
+from matcher.errors import MatcherError
+from matcher.extract.network import Network
+from matcher.extract.pipeline import extract as extract_template
+from matcher.iso19794 import View, encode
+from matcher.pictures import minutiae_picture, png
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+
+Dpi = Annotated[float | None, typer.Option("--dpi", help="Resolution of the pictures; most scanners have 500.")]
+Picture = Annotated[Path | None, typer.Option("--picture", help="Also draw what was found, as PNG.")]
+
+
+@app.command()
+def extract(
+    image: Annotated[Path, typer.Argument(help="PNG, TIFF, BMP or WebP of one finger.")],
+    out: Annotated[Path, typer.Option("--out", help="Template to write, ISO/IEC 19794-2:2005.")],
+    dpi: Dpi = None,
+    picture: Picture = None,
+) -> None:
+    """Find the minutiae of a picture and write them as a template."""
+    found = entry(image)
+    if not found.is_picture:
+        raise UsageError(f"{image}: already a template; `extract` takes a picture")
+    resolution = needs_dpi([found], dpi)
+    pixels = read_picture(image)
+    template = extract_template(pixels, resolution, Network.load())
+    height, width = (round(side * 500 / resolution) for side in pixels.shape)
+    out.write_bytes(encode(View(template), width=width, height=height))
+    if picture is not None:
+        picture.write_bytes(png(minutiae_picture(pixels, resolution, template)))
+    print(f"{len(template)} minutiae written to {out}")
+
+
+@app.command()
+def compare(
+    probe: Annotated[Path, typer.Argument(help="Picture or template.")],
+    gallery: Annotated[Path, typer.Argument(help="Picture or template.")],
+    dpi: Dpi = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+) -> None:
+    """Say how alike two fingers are, and how many strangers would be as alike."""
+    pair = [entry(probe), entry(gallery)]
+    resolution = needs_dpi(pair, dpi)
+    network = Network.load() if any(found.is_picture for found in pair) else None
+    result = compare_templates(*(template_of(found, resolution, network) for found in pair))
+    print(json.dumps(_as_dict(result)) if as_json else _as_text(result))
+
+
+@app.command()
+def score(
+    probes: Annotated[Path, typer.Option("--probes", help="Folder of pictures or templates.")],
+    gallery: Annotated[Path, typer.Option("--gallery", help="Folder to compare with; may be the same.")],
+    out: Annotated[Path, typer.Option("--out", help="CSV to write: probe,gallery,score.")],
+    dpi: Dpi = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes at once.")] = 1,
+) -> None:
+    """Compare every probe with every gallery entry.
+
+    The two folders the same: each pair of different names once. Different folders: every pair of different names.
+    An unusable file leaves its scores empty.
+    """
+    rows, unusable = score_folders(probes, gallery, dpi, jobs)
+    with out.open("w", encoding="utf-8") as file:
+        file.write("probe,gallery,score\n")
+        file.writelines(
+            f"{row.probe},{row.gallery},{'' if row.score is None else f'{row.score:.6g}'}\n" for row in rows
+        )
+    for path, cause in unusable:
+        print(f"no score for {path}: {cause}", file=sys.stderr)
+    print(f"{len(rows)} scores written to {out}", file=sys.stderr)
+
+
+def _as_dict(result: Score) -> dict[str, object]:
+    return {
+        "score": result.value,
+        "false_match_rate": result.false_match_rate,
+        "matched": result.matched,
+        "band": result.band,
+    }
+
+
+def _as_text(result: Score) -> str:
+    reached = "no threshold reached" if result.band == "none" else f"reaches {result.band}"
+    return (
+        f"score {result.value:.2f} ({reached})\n"
+        f"false match rate {result.false_match_rate:.2g}: "
+        f"of {_spoken(1 / result.false_match_rate)} strangers, about one would score as high\n"
+        f"{result.matched} minutiae laid on one another"
+    )
+
+
+def _spoken(count: float) -> str:
+    return f"{count:,.0f}" if count < 1e9 else "over a thousand million"
+
+
+def main() -> None:
+    """Entry point: 0 done, 2 something asked for cannot be done (one line says what and what to do)."""
+    try:
+        app(standalone_mode=True)
+    except MatcherError as error:
+        print(f"mpos-matcher: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"mpos-matcher: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
