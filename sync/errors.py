@@ -124,3 +124,123 @@ class EnrolmentMessageError(WireError):
     """An enrolment request or reply, or an error reply, that is malformed."""
 
     code = "enrolment_message"
+
+
+class StorageError(SyncError):
+    """The agent's database could not do what was asked; ``path`` is its file."""
+
+    code: ClassVar[str] = "storage"
+
+    def __init__(self, path: object, doing: str, detail: str = "") -> None:
+        super().__init__(f"{path}: {doing}" + (f": {detail}" if detail else ""))
+        self.path, self.doing, self.detail = str(path), doing, detail
+
+
+class StorageInUseError(StorageError):
+    """Another process holds the database: two agents on one state folder."""
+
+    code = "storage_in_use"
+
+
+class StorageFullError(StorageError):
+    """The disk is full. Nothing of the failed transaction was kept."""
+
+    code = "storage_full"
+    retryable = True
+
+
+class StorageBrokenError(StorageError):
+    """The disk failed a read or a flush. The file must be closed and checked before anybody trusts it again."""
+
+    code = "storage_broken"
+
+
+class StorageCorruptError(StorageError):
+    """What stands in the file can not have been written by us."""
+
+    code = "storage_corrupt"
+
+
+class StorageSettingError(StorageError):
+    """The engine is too old, or does not take a setting that durability rests on."""
+
+    code = "storage_setting"
+
+
+class ChainError(SyncError):
+    """A packet that does not fit its place in the device's own chain: a mistake of ours, refused before it is kept."""
+
+    code: ClassVar[str] = "chain"
+
+
+class DeviceKeyError(SyncError):
+    """A private key file that is missing, damaged, or readable by others; ``path`` is the file."""
+
+    code: ClassVar[str] = "device_key"
+
+    def __init__(self, path: object, cause: str) -> None:
+        super().__init__(f"{path}: {cause}")
+        self.path, self.cause = str(path), cause
+
+
+class IdentityError(SyncError):
+    """The device's identity is missing or contradicts itself; ``path`` is the file or folder."""
+
+    code: ClassVar[str] = "identity"
+
+    def __init__(self, path: object, cause: str) -> None:
+        super().__init__(f"{path}: {cause}")
+        self.path, self.cause = str(path), cause
+
+
+class NotEnrolledError(IdentityError):
+    """There is no identity yet."""
+
+    code = "not_enrolled"
+
+
+class Cause(enum.StrEnum):
+    """Why head office could not be reached, or did not do what was asked. Each has one cure."""
+
+    NAME_NOT_FOUND = "name_not_found"
+    """The host name does not resolve: no network, or a wrong address."""
+    CONNECTION_REFUSED = "connection_refused"
+    """The machine answers, the program does not run."""
+    UNREACHABLE = "unreachable"
+    """No route, or the link broke."""
+    TIMEOUT = "timeout"
+    """No answer in the time allowed."""
+    WRONG_CERTIFICATE = "wrong_certificate"
+    """Somebody else answers: not the certificate pinned at enrolment."""
+    CLOCK_WRONG = "clock_wrong"
+    """The certificate is not valid at the time this machine believes it is."""
+    OUR_CERTIFICATE_REFUSED = "our_certificate_refused"
+    """Head office does not accept this device's TLS certificate."""
+    CAPTIVE_PORTAL = "captive_portal"
+    """A hotspot or proxy answers in head office's place."""
+    BUSY = "busy"
+    """Head office asks to come back later (429, 503)."""
+    SERVER_ERROR = "server_error"
+    """Head office failed (other 5xx)."""
+    REFUSED = "refused"
+    """Head office refused the request and named the reason (4xx)."""
+    BROKEN_REPLY = "broken_reply"
+    """The reply ended early, was too large, or was not what it announced."""
+    BAD_RECEIPT = "bad_receipt"
+    """The reply is not a receipt of head office for this request."""
+    FORK = "fork"
+    """Head office's chain is not ours: a restored or cloned device."""
+
+
+class HeadOfficeError(SyncError):
+    """A request to head office that brought no usable reply."""
+
+    code: ClassVar[str] = "head_office"
+    retryable: ClassVar[bool] = True
+
+    def __init__(
+        self, cause: Cause, detail: str = "", *, refused_as: str = "", hint: str = "", retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(cause.value + (f" ({refused_as})" if refused_as else "") + (f": {detail}" if detail else ""))
+        self.cause, self.detail = cause, detail
+        self.refused_as, self.hint, self.retry_after_s = refused_as, hint, retry_after_s

@@ -1,0 +1,280 @@
+"""The agent's one SQLite file: one process, one connection, every commit flushed before it returns.
+
+Durability rests on settings, so each is set and read back on every open. SQLite 3.7.0 to 3.51.2 can corrupt a
+write-ahead log when two connections write or checkpoint at the same moment; here there is one connection, owned
+by this class, and both an operating-system lock and SQLite's own exclusive mode keep everybody else out.
+
+A file that is damaged is set aside, never repaired or recreated in place: it may still hold packets nobody else
+has. The queue that starts behind it draws new epochs, so that head office sees the break.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import sqlite_utils
+
+from sync.edge.files import flush_folder
+from sync.errors import (
+    StorageBrokenError,
+    StorageCorruptError,
+    StorageError,
+    StorageFullError,
+    StorageInUseError,
+    StorageSettingError,
+)
+
+Schema = sqlite_utils.Database
+"""What a migration step is given."""
+Row = sqlite3.Row
+Parameters = Sequence[object] | Mapping[str, object]
+
+OLDEST_ENGINE = (3, 37, 0)
+"""STRICT tables."""
+APPLICATION_ID = 0x4D504F53
+"""Marks the file as ours ("MPOS"), for file(1) and for us."""
+BUSY_TIMEOUT_MS = 5_000
+"""Only a stray program that holds the file for a moment is waited for: we have no second connection."""
+FULL, INCREMENTAL = 2, 2
+
+
+class Transaction:
+    """What a ``with database.transaction()`` block may do. Good only inside its block."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
+        """Run one statement; rows come as :data:`Row`."""
+        return self._connection.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Sequence[Parameters]) -> sqlite3.Cursor:
+        """Run one statement once for each set of parameters."""
+        return self._connection.executemany(sql, parameters)
+
+
+class Database:
+    """The open file. Every thread may use it; they take turns. Close it, or use ``with``.
+
+    Raises
+    ------
+    StorageInUseError
+        Another process has it open.
+    StorageSettingError
+        The engine is too old, does not take a setting, or the file belongs to another program.
+    StorageFullError, StorageBrokenError
+        The disk is full, or failed.
+    """
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.path = path
+        self.engine_version = sqlite3.sqlite_version
+        self.set_aside: Path | None = None
+        """Where a damaged file was moved to at this start; people must be told."""
+        self.set_aside_because = ""
+        self._turn = threading.RLock()
+        self._depth = 0
+        self._broken = ""
+        if sqlite3.sqlite_version_info < OLDEST_ENGINE:
+            raise StorageSettingError(path, "open", f"SQLite {self.engine_version} is older than 3.37")
+        self._lock_file = self._take_lock()
+        try:
+            self._connection = self._open_or_set_aside(now)
+        except BaseException:
+            os.close(self._lock_file)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; safe to call twice."""
+        with self._turn:
+            if self._lock_file < 0:
+                return
+            self._connection.close()
+            os.close(self._lock_file)
+            self._lock_file = -1
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One transaction: all of the block is on disk when it ends, or none of it ever was.
+
+        A block inside a block of the same thread joins it; if only the inner one fails, only its own writes
+        are undone. Keep blocks short: every other thread waits.
+        """
+        with self._turn, self._translated("write"):
+            self._refuse_when_unusable()
+            outermost = self._depth == 0
+            name = f"level_{self._depth}"
+            self._connection.execute("BEGIN IMMEDIATE" if outermost else f"SAVEPOINT {name}")
+            self._depth += 1
+            try:
+                yield Transaction(self._connection)
+                self._connection.execute("COMMIT" if outermost else f"RELEASE {name}")
+            except BaseException:
+                self._undo(None if outermost else name)
+                raise
+            finally:
+                self._depth -= 1
+
+    def read(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """The rows of one SELECT; inside a transaction of the same thread it sees what that wrote."""
+        with self._turn, self._translated("read"):
+            self._refuse_when_unusable()
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def migrate(self, name: str, steps: Sequence[Callable[[Schema], None]]) -> None:
+        """Bring the tables called ``name`` up to date: each step of the list runs once in the file's life.
+
+        Steps are known by their function's name, run in order, each together with the record that it ran.
+        """
+        migrations = sqlite_utils.Migrations(name)
+        for step in steps:
+            migrations()(step)
+        with self.transaction():
+            migrations.apply(sqlite_utils.Database(self._connection))
+
+    def give_back_space(self, pages: int) -> None:
+        """Return up to ``pages`` free pages to the file system; call it after a purge, outside a transaction."""
+        with self._turn, self._translated("vacuum"):
+            self._refuse_when_unusable()
+            self._connection.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _take_lock(self) -> int:
+        lock_path = self.path.with_name(self.path.name + ".lock")
+        try:
+            lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(lock_path, "open", error.strerror or "") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+            os.close(lock)
+            raise StorageInUseError(self.path, "open", f"held by process {holder or 'unknown'}") from error
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        return lock
+
+    def _open_or_set_aside(self, now: Callable[[], datetime]) -> sqlite3.Connection:
+        try:
+            return self._open()
+        except StorageCorruptError as error:
+            self.set_aside_because = error.detail
+        # To the second is fine enough: each start sets aside at most one, and a name in use is not taken again.
+        stamp = f"{now():%Y%m%dT%H%M%SZ}"
+        attempt = 0
+        while (
+            target := self.path.with_name(f"{self.path.name}.corrupt-{stamp}{f'-{attempt}' * bool(attempt)}")
+        ).exists():
+            attempt += 1
+        for suffix in ("-wal", "-shm", ""):
+            # The log goes with its database, and before it: it may hold packets the main file does not have yet,
+            # and left alone after a crash in between it would be replayed into the file that starts anew.
+            part = self.path.with_name(self.path.name + suffix)
+            if part.exists():
+                part.rename(target.with_name(target.name + suffix))
+                flush_folder(self.path.parent)
+        self.set_aside = target
+        return self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        with self._translated("open"):
+            try:
+                # Created by us, so that nobody else can ever read it; SQLite gives its log the same mode.
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except OSError as error:
+                raise StorageError(self.path, "open", error.strerror or "") from error
+            flush_folder(self.path.parent)
+            connection = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
+            )
+            try:
+                connection.row_factory = sqlite3.Row
+                self._set_up(connection)
+            except BaseException:
+                # Its own failure must not hide the first.
+                with suppress(sqlite3.Error):
+                    connection.close()
+                raise
+            return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        def pragma(name: str) -> Any:
+            found = connection.execute(f"PRAGMA {name}").fetchone()
+            return None if found is None else found[0]
+
+        def settle(name: str, value: int | str, expected: int | str) -> None:
+            connection.execute(f"PRAGMA {name} = {value}").fetchall()
+            if (found := pragma(name)) != expected:
+                raise StorageSettingError(self.path, f"set {name}", f"wanted {expected}, have {found}")
+
+        owner = pragma("application_id")
+        if owner not in (0, APPLICATION_ID) or (owner == 0 and pragma("schema_version") != 0):
+            raise StorageSettingError(self.path, "open", "the file belongs to another program")
+        if owner == 0:
+            settle("auto_vacuum", INCREMENTAL, INCREMENTAL)  # before the first table, or never
+        settle("locking_mode", "EXCLUSIVE", "exclusive")
+        settle("journal_mode", "WAL", "wal")
+        settle("synchronous", "FULL", FULL)
+        settle("secure_delete", "ON", 1)
+        settle("foreign_keys", "ON", 1)
+        settle("temp_store", "MEMORY", 2)
+        if owner == 0:
+            settle("application_id", APPLICATION_ID, APPLICATION_ID)
+        problems = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
+        if problems != ["ok"]:
+            raise StorageCorruptError(self.path, "integrity check", f"{len(problems)} problems")
+
+    def _refuse_when_unusable(self) -> None:
+        if self._lock_file < 0:
+            raise StorageError(self.path, "use", "closed")
+        if self._broken:
+            # After a failed flush the kernel may have dropped the pages and report success the next time.
+            raise StorageBrokenError(self.path, "use", f"failed before ({self._broken}); close and open it again")
+
+    def _undo(self, savepoint: str | None) -> None:
+        if not self._connection.in_transaction:
+            return  # SQLite has rolled back by itself, as it does on a full disk
+        try:
+            if savepoint is None:
+                self._connection.execute("ROLLBACK")
+            else:
+                self._connection.execute(f"ROLLBACK TO {savepoint}")
+                self._connection.execute(f"RELEASE {savepoint}")
+        except sqlite3.DatabaseError as error:
+            # What is in memory can no longer be trusted; the file can, after it was opened again.
+            self._broken = str(error)
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        """SQLite's disk and file errors by cause; what is left is our own mistake and passes."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            primary = None if code is None else code & 0xFF
+            if primary == sqlite3.SQLITE_FULL:
+                raise StorageFullError(self.path, doing, str(error)) from error
+            if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                self._broken = str(error)
+                raise StorageCorruptError(self.path, doing, str(error)) from error
+            if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                self._broken = str(error)
+                raise StorageBrokenError(self.path, doing, str(error)) from error
+            if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise StorageInUseError(self.path, doing, str(error)) from error
+            raise

@@ -1,0 +1,149 @@
+"""Enrolment: a one-time token and two fresh keys become an identity.
+
+The keys are made here and never leave. They are kept over a failed try, so that a repeated request is the same
+request: when the reply was lost after head office had used up the token, it can answer again.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.x509.oid import NameOID
+
+from sync import enrolment
+from sync.edge import identity
+from sync.edge.device_key import FileDeviceKey, read_private_key
+from sync.edge.files import flush_folder, read_plain, write_whole
+from sync.edge.head_office_client import HeadOfficeClient
+from sync.edge.identity import Identity, IdentityFacts
+from sync.enrolment import EnrolReply, EnrolRequest
+from sync.errors import Cause, HeadOfficeError, IdentityError, WireError
+from sync.keys import Algorithm
+
+PATH = "/v1/enrol"
+
+
+def enrol(
+    *,
+    url: str,
+    token: str,
+    ca_file: Path,
+    device_serial: str,
+    folder: Path,
+    now: datetime,
+    algorithm: Algorithm = Algorithm.EDDSA,
+    connect: Callable[[str, Path], HeadOfficeClient] = HeadOfficeClient,
+) -> Identity:
+    """Ask head office for an identity and pin it in ``folder``.
+
+    Parameters
+    ----------
+    url, ca_file
+        Head office's address, and its certificate authority (PEM), which the technician brings: nothing is
+        trusted on first sight.
+    token
+        Shown once by head office.
+    device_serial
+        The machine's serial number.
+    folder
+        Must not exist yet; appears whole or not at all.
+    now
+        Written down as the time of enrolment.
+    algorithm
+        Of the packet-signing key.
+
+    Raises
+    ------
+    HeadOfficeError
+        By cause; REFUSED with head office's code for a token that is unknown, used or expired.
+    IdentityError
+        There is an identity already, or what head office gave does not fit what was asked.
+    """
+    if folder.exists():
+        raise IdentityError(folder, "this device is enrolled already")
+    pending = folder.with_name(folder.name + ".pending")
+    pending.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signing_key = _kept_key(pending / identity.SIGNING_KEY, algorithm)
+    # P-256 for TLS: proxies on the way may not know Ed25519 certificates.
+    tls_key = _kept_key(pending / identity.TLS_KEY, Algorithm.ES256)
+    request = EnrolRequest(
+        token=token,
+        device_serial=device_serial,
+        tls_csr=_request_for(tls_key, device_serial),
+        signing_csr=_request_for(signing_key, device_serial),
+    )
+    with connect(url, ca_file) as client:
+        body = client.post(PATH, enrolment.encode(request)).body
+    try:
+        reply = enrolment.decode_reply(body)
+        facts = IdentityFacts(
+            device_id=reply.device_id,
+            device_serial=device_serial,
+            url=url,
+            enrolled_at=now,
+            site=reply.site,
+            receipt_keys=reply.receipt_keys,
+            recipients=reply.recipients,
+        )
+    except WireError as error:
+        raise HeadOfficeError(Cause.BROKEN_REPLY, str(error)) from error
+    authority = _pinned_authority(reply, ca_file)
+    for name, der, key in (
+        (identity.TLS_CERTIFICATE, reply.tls_certificate, tls_key),
+        (identity.SIGNING_CERTIFICATE, reply.signing_certificate, signing_key),
+    ):
+        write_whole(pending / name, _checked_certificate(der, key, authority, pending / name))
+    write_whole(pending / identity.CA_CERTIFICATE, authority.public_bytes(serialization.Encoding.PEM))
+    identity.write_facts(pending, facts)
+    pending.rename(folder)
+    flush_folder(folder.parent)
+    return Identity.load(folder)
+
+
+def _kept_key(path: Path, algorithm: Algorithm) -> FileDeviceKey:
+    if not path.exists():
+        return FileDeviceKey.create(path, algorithm)
+    key = FileDeviceKey.load(path)
+    if key.algorithm is not algorithm:
+        raise IdentityError(path, f"kept from an earlier try with {key.algorithm.name}; remove its folder")
+    return key
+
+
+def _request_for(key: FileDeviceKey, device_serial: str) -> bytes:
+    """PKCS#10, DER. The name is a label only: head office gives the device its id."""
+    private_key = read_private_key(key.path)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device_serial)])
+    digest = None if isinstance(private_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(private_key, digest)
+    return request.public_bytes(serialization.Encoding.DER)
+
+
+def _pinned_authority(reply: EnrolReply, ca_file: Path) -> x509.Certificate:
+    """The authority of the reply, which must be the one the technician brought."""
+    try:
+        brought = x509.load_pem_x509_certificates(read_plain(ca_file))
+        given = x509.load_der_x509_certificate(reply.ca_certificate)
+    except ValueError as error:
+        raise IdentityError(ca_file, "an authority that is no certificate") from error
+    if given not in brought:
+        raise IdentityError(ca_file, "head office names another certificate authority than this one")
+    return given
+
+
+def _checked_certificate(der: bytes, key: FileDeviceKey, authority: x509.Certificate, path: Path) -> bytes:
+    """The certificate as PEM, if it is for our key and from that authority.
+
+    Its dates are not looked at: the clock of a laptop may be wrong, and head office judges them anyway.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise IdentityError(path, "not a certificate of the pinned authority") from error
+    if certificate.public_key() != key.public_key:
+        raise IdentityError(path, "belongs to another key")
+    return certificate.public_bytes(serialization.Encoding.PEM)

@@ -1,0 +1,111 @@
+"""One packet in the queue: its states, and its row as a value; pure.
+
+    READY ──receipt──► ACKED ──retention──► PURGED        READY ──"not yours"──► DEAD
+
+READY: waiting, or on the way; there is no "sending" state, because a reply can always be lost and sending
+twice does no harm. ACKED: head office holds exactly these bytes, proved by a signed receipt that is kept.
+PURGED: the bytes are gone, a stub with digest, place and receipt stays. DEAD: can not be delivered as it is;
+kept for a person, never dropped.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sync.envelope import Lane
+from sync.receipt import Verdict
+from sync.records import from_milliseconds
+
+
+class RowState(enum.StrEnum):
+    """See the module's picture."""
+
+    READY = "READY"
+    ACKED = "ACKED"
+    PURGED = "PURGED"
+    DEAD = "DEAD"
+
+
+class RowEvent(enum.Enum):
+    """What moves a row."""
+
+    IN_CUSTODY = enum.auto()
+    NOT_DELIVERABLE = enum.auto()
+    RETENTION_OVER = enum.auto()
+
+
+TRANSITIONS: Mapping[tuple[RowState, RowEvent], RowState] = {
+    (RowState.READY, RowEvent.IN_CUSTODY): RowState.ACKED,
+    (RowState.READY, RowEvent.NOT_DELIVERABLE): RowState.DEAD,
+    (RowState.ACKED, RowEvent.RETENTION_OVER): RowState.PURGED,
+}
+"""Everything that may happen to a row; a trigger of the table refuses what is not here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPosition:
+    """The place the next packet of a lane takes."""
+
+    lane: Lane
+    epoch: bytes
+    seq: int
+    prev_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """One packet in the queue; of the person in it nothing."""
+
+    id: int
+    packet_id: UUID
+    lane: Lane
+    epoch: bytes
+    seq: int
+    state: RowState
+    size: int
+    digest: bytes
+    prev_hash: bytes
+    queued_at: datetime
+    next_at: datetime
+    attempts: int
+    last_error: str | None
+    verdict: Verdict | None
+    """Head office's, once it gave one; a packet acknowledged by its place in the chain alone has none."""
+    reason: str | None
+    receipt_no: str | None
+    stored_at: datetime | None
+    acked_at: datetime | None
+    envelope: bytes = field(default=b"", repr=False)
+    """Filled in for sending only."""
+
+
+def from_columns(row: Any, envelope: bytes = b"") -> OutboxRow:
+    """A row of the view ``outbox_stubs`` as a value."""
+    return OutboxRow(
+        id=row["id"],
+        packet_id=UUID(bytes=row["packet_id"]),
+        lane=Lane(row["lane"]),
+        epoch=row["epoch"],
+        seq=row["seq"],
+        state=RowState(row["state"]),
+        size=row["size"],
+        digest=row["digest"],
+        prev_hash=row["prev_hash"],
+        queued_at=from_milliseconds(row["queued_at_ms"]),
+        next_at=from_milliseconds(row["next_at_ms"]),
+        attempts=row["attempts"],
+        last_error=row["last_error"],
+        verdict=None if row["verdict"] is None else Verdict(row["verdict"]),
+        reason=row["reason"],
+        receipt_no=row["receipt_no"],
+        stored_at=_moment(row["stored_at_ms"]),
+        acked_at=_moment(row["acked_at_ms"]),
+        envelope=envelope,
+    )
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else from_milliseconds(value)
