@@ -138,8 +138,8 @@ class ConsentText:
     text: Text
 
     def digest(self) -> str:
-        """SHA-256 of the Indonesian and the English text, UTF-8, one zero byte between them, as hex."""
-        return hashlib.sha256(self.text.id.encode() + b"\x00" + self.text.en.encode()).hexdigest()
+        """SHA-256 over the UTF-8 text as it is shown: Indonesian, a line end, English; as hex."""
+        return hashlib.sha256(f"{self.text.id}\n{self.text.en}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,13 +206,21 @@ def load_tables(folder: Path | None = None) -> Tables:
     tables = Tables(
         version=f"{max(versions.values())}+{digest.hexdigest()[:12]}",
         digest=digest.hexdigest(),
-        programmes={row.code: row for row in _rows(place / "programmes.toml", "programme", content["programmes"], Programme)},
+        programmes={
+            row.code: row for row in _rows(place / "programmes.toml", "programme", content["programmes"], Programme)
+        },
         reasons={row.code: row for row in _rows(place / "reasons.toml", "reason", content["reasons"], Reason)},
-        documents={row.code: row for row in _rows(place / "documents.toml", "document", content["documents"], DocumentType)},
+        documents={
+            row.code: row for row in _rows(place / "documents.toml", "document", content["documents"], DocumentType)
+        },
         always_required=tuple(_rows(place / "documents.toml", "always", content["documents"], Requirement)),
-        manual_identity_requires=tuple(_rows(place / "documents.toml", "manual_identity", content["documents"], Requirement)),
+        manual_identity_requires=tuple(
+            _rows(place / "documents.toml", "manual_identity", content["documents"], Requirement)
+        ),
         fallbacks={row.code: row for row in _rows(place / "fallback.toml", "fallback", content["fallback"], Fallback)},
-        fallback_reasons={row.code: row for row in _rows(place / "fallback.toml", "reason", content["fallback"], Named)},
+        fallback_reasons={
+            row.code: row for row in _rows(place / "fallback.toml", "reason", content["fallback"], Named)
+        },
         provinces=_parsed(place / "provinces.toml", "province", content["provinces"], dict[str, str]),
         kanwil=_parsed(place / "kanwil.toml", "kanwil", content["kanwil"], dict[str, str]),
         banks={row.code: row for row in _rows(place / "banks.toml", "bank", content["banks"], Bank)},

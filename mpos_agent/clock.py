@@ -1,13 +1,14 @@
-"""This machine's time: handed in wherever time matters, so that tests can hold it still."""
+"""This machine's time as a claim needs it: handed in, so that tests can hold it still."""
 
 import datetime
-import time
-from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+from sync.edge.clock import Clock as DeviceClock
+from sync.edge.clock import HeadOfficeTime
 
 
 class Clock(Protocol):
-    """Wall time for people, monotonic time for measuring, and how far the wall clock is believed."""
+    """Wall time for people, monotonic time for measuring, and whether the wall clock is believed."""
 
     def now(self) -> datetime.datetime:
         """Wall time, aware, UTC."""
@@ -17,39 +18,32 @@ class Clock(Protocol):
 
     @property
     def trusted(self) -> bool:
-        """Whether head office confirmed the wall clock since this boot."""
+        """Whether head office has confirmed the wall clock."""
 
 
-class SystemClock:
-    """The real one. Trust comes with :meth:`confirmed`, called when a verified receipt brought server time."""
+# A slow link's round trip and a few days of drift lie well inside; a battery that died or a hand on the clock
+# does not. Beyond it the day on a slip may be wrong.
+TOLERANCE_MS: Final = 120_000
 
-    # A round trip of a slow link plus a receiver that batches: more than this and the clock itself is off.
-    TOLERANCE_MS = 120_000
 
-    def __init__(self) -> None:
-        self.offset_ms: int | None = None
-        """Head office's time minus ours, learnt from the last receipt."""
-        self.error_ms: int | None = None
-        """How far ``offset_ms`` may be wrong: half the round trip it was learnt in."""
+class AgentClock:
+    """The device's clocks, with what the last verified receipt said about them."""
+
+    def __init__(self, clock: DeviceClock, head_office: HeadOfficeTime) -> None:
+        self._clock, self._head_office = clock, head_office
 
     def now(self) -> datetime.datetime:
         """Wall time, UTC."""
-        return datetime.datetime.now(datetime.UTC)
+        return self._clock.utc()
 
     def monotonic(self) -> float:
-        """Seconds since some point before this process."""
-        return time.monotonic()
+        """Seconds since boot."""
+        return self._clock.monotonic_ns() / 1e9
 
     @property
     def trusted(self) -> bool:
-        """An offset is known and small."""
-        return self.offset_ms is not None and abs(self.offset_ms) <= self.TOLERANCE_MS
-
-    def confirmed(self, offset_ms: int, error_ms: int) -> None:
-        """Remember what the last receipt said about our clock."""
-        self.offset_ms, self.error_ms = offset_ms, error_ms
-
-    @staticmethod
-    def boot_id() -> str:
-        """Names this boot; two readings of monotonic time compare only within one."""
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        """An offset is known, its error is bounded, and both together are small."""
+        offset = self._head_office.offset()
+        if offset is None or offset.error_ms is None:
+            return False
+        return abs(offset.offset_ms) + offset.error_ms <= TOLERANCE_MS

@@ -1,7 +1,7 @@
 """What is known of one claim so far. Plain values, nothing biometric; saved encrypted after every step.
 
 A draft is never changed: a step returns a new one (:func:`dataclasses.replace`), and what it was before stays
-readable to whoever holds it. Words in capitals travel in the packet as they stand.
+readable to whoever holds it. The vocabularies are those of the packet (``sync/packet.py``).
 """
 
 import datetime
@@ -11,70 +11,22 @@ from dataclasses import dataclass
 from pydantic import ConfigDict, TypeAdapter, with_config
 
 from mpos_agent.claim.states import Event, State
-
-
-class Segment(enum.StrEnum):
-    """Kind of membership: wage earner, self-employed, migrant worker, construction."""
-
-    PU = "PU"
-    BPU = "BPU"
-    PMI = "PMI"
-    JAKON = "JAKON"
-
-
-class Relation(enum.StrEnum):
-    """Who stands at the counter, seen from the worker."""
-
-    SELF = "SELF"
-    SPOUSE = "SPOUSE"
-    CHILD = "CHILD"
-    PARENT = "PARENT"
-    OTHER_HEIR = "OTHER_HEIR"
-    GUARDIAN = "GUARDIAN"
-
-
-class IdentitySource(enum.StrEnum):
-    """Where the claimant's identity was taken from."""
-
-    CHIP = "CHIP"
-    KTP_MANUAL = "KTP_MANUAL"
-    IKD = "IKD"
-    SUKET = "SUKET"
-    PASSPORT = "PASSPORT"
-
-
-class ConsentMethod(enum.StrEnum):
-    """How the notice reached the member."""
-
-    SHOWN = "SHOWN"
-    READ_ALOUD = "READ_ALOUD"
-
-
-class ChipAuth(enum.StrEnum):
-    """Result of the mutual authentication with the chip. FAIL is evidence for a reviewer, not a verdict."""
-
-    OK = "OK"
-    FAIL = "FAIL"
-    NONE = "NONE"
-
-
-class AttemptOutcome(enum.StrEnum):
-    """What one picture of a finger was worth."""
-
-    MATCH = "MATCH"
-    NO_MATCH = "NO_MATCH"
-    QUALITY_LOW = "QUALITY_LOW"
-
-
-class BioOutcome(enum.StrEnum):
-    """What all attempts together say."""
-
-    MATCH = "MATCH"
-    NO_MATCH = "NO_MATCH"
-    QUALITY_LOW = "QUALITY_LOW"
-    EXEMPT = "EXEMPT"
-    DEVICE_DEGRADED = "DEVICE_DEGRADED"
-    NOT_DONE = "NOT_DONE"
+from sync.packet import (
+    AttemptOutcome,
+    Basis,
+    BioOutcome,
+    ChipAuth,
+    ConsentMethod,
+    IdentitySource,
+    NaCode,
+    NameMatch,
+    NpwpAnswer,
+    PhotoCompare,
+    Purpose,
+    Relation,
+    Segment,
+    Sex,
+)
 
 
 class FallbackCode(enum.StrEnum):
@@ -89,36 +41,6 @@ class FallbackCode(enum.StrEnum):
     NO_CHIP = "NO_CHIP"
     SUSPECTED_IMPERSONATION = "SUSPECTED_IMPERSONATION"
     NO_CONSENT = "NO_CONSENT"
-
-
-class PhotoCompare(enum.StrEnum):
-    """A person's answer to "is this the person on the photo?"."""
-
-    SAME = "SAME"
-    NOT_SAME = "NOT_SAME"
-    UNSURE = "UNSURE"
-
-
-class NpwpState(enum.StrEnum):
-    """The balance is not known here, so the tax number is asked for, never demanded."""
-
-    NOT_ASKED = "NOT_ASKED"
-    GIVEN = "GIVEN"
-    REFUSED = "REFUSED"
-
-
-class NameMatch(enum.StrEnum):
-    """Whether the account is in the claimant's name, after normalising."""
-
-    SAME = "SAME"
-    DIFFERENT = "DIFFERENT"
-
-
-class Declaration(enum.StrEnum):
-    """How the member confirmed."""
-
-    CONFIRMED_ON_SCREEN = "CONFIRMED_ON_SCREEN"
-    PAPER_F5 = "PAPER_F5"
 
 
 class WithdrawReason(enum.StrEnum):
@@ -140,10 +62,10 @@ class Person:
     name: str
     birth_place: str = ""
     birth_date: datetime.date | None = None
-    sex: str = ""
+    sex: Sex | None = None
     address: str = ""
     nationality: str = ""
-    document_number: str | None = None
+    identity_no: str | None = None
     """Number of the paper identity was typed from, where it is not the NIK."""
 
 
@@ -153,7 +75,7 @@ class ConsentRecord:
 
     text_version: str
     text_sha256: str
-    basis: str
+    basis: Basis
     given: bool
     method: ConsentMethod
     at: datetime.datetime
@@ -179,7 +101,8 @@ class Attempt:
     """One picture of a finger: numbers only."""
 
     finger: int
-    quality: int
+    quality: int | None
+    """0 to 100; None when no picture came."""
     outcome: AttemptOutcome
     ms: int
 
@@ -191,8 +114,10 @@ class BioResult:
     outcome: BioOutcome
     finger: int | None
     score_band: str | None
+    paired_minutiae: int | None
     threshold_id: str
     matcher_version: str
+    parameter_digest: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +127,8 @@ class Countersignature:
     code: FallbackCode
     reason: str
     photo_compare: PhotoCompare
-    supervisor_id: str
+    supervisor_id: str | None
+    """None in the field when nobody was there to countersign yet."""
     at: datetime.datetime
 
 
@@ -214,7 +140,9 @@ class Document:
     pages: int
     mime: str
     size_bytes: int
-    sha256: str
+    """0 when only the paper was seen."""
+    sha256: str | None
+    """Hex; None when only the paper was seen."""
     legible: bool
 
 
@@ -245,12 +173,12 @@ class ClaimForm:
     kpj: str
     npp: str | None = None
     company_name: str | None = None
-    na_code_declared: str = "UNKNOWN"
+    na_code_declared: NaCode = NaCode.UNKNOWN
     phone: str | None = None
     email: str | None = None
     mother_name: str | None = None
     employment_history: tuple[Employment, ...] = ()
-    npwp_state: NpwpState = NpwpState.NOT_ASKED
+    npwp_answer: NpwpAnswer = NpwpAnswer.NOT_ASKED
     npwp: str | None = None
     bank: BankAccount | None = None
     worker: Person | None = None
@@ -281,6 +209,7 @@ class ClaimDraft:
     reason_code: str
     segment: Segment
     relation: Relation
+    purpose: Purpose = Purpose.CLAIM
     ticket: str | None = None
 
     consent: ConsentRecord | None = None
@@ -294,7 +223,6 @@ class ClaimDraft:
     claimant: Person | None = None
     chip: ChipEvidence | None = None
     attempts: tuple[Attempt, ...] = ()
-    best_score_band: str | None = None
     bio: BioResult | None = None
     fallback: Countersignature | None = None
     photo_check: PhotoCompare | None = None

@@ -1,0 +1,588 @@
+"""One claim at one counter: runs a step, then moves the state, saves the draft and writes the audit row.
+
+The step runs with no transaction open; what it tells is then saved in one short transaction, so that a power
+cut resumes at the last finished step. Only this file calls :func:`~mpos_agent.claim.states.next_state`.
+
+    desk = ClaimDesk(counter)
+    claim = desk.start(operator_id=…, programme="JHT", reason="RESIGN", segment=Segment.PU)
+    claim.consent(given=True, method=ConsentMethod.READ_ALOUD)
+    claim.read_card(progress)
+    claim.capture_finger(progress)      # again as long as claim.next_prompt.step says so
+    claim.photo_check(PhotoCompare.SAME)
+    claim.documents([{"type": "KPJ_CARD"}])
+    claim.form({"kpj": …})
+    claim.summary()
+    claim.confirm(member_confirms=True)  # sealed, queued, draft deleted: one commit
+
+Every step gives a :class:`StepOutcome`. What the person can put right is in ``outcome.blocks``; what a device
+did raises DeviceError once it is recorded; a step that is not possible now raises NotNowError.
+"""
+
+import contextlib
+import datetime
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from mpos_agent.audit import Act
+from mpos_agent.claim.counter import CardProgress, Counter, FingerProgress
+from mpos_agent.claim.draft import ClaimDraft, FallbackCode, TrailEntry, WithdrawReason, masked
+from mpos_agent.claim.draft_store import Captured
+from mpos_agent.claim.errors import DraftUnreadableError, NotNowError
+from mpos_agent.claim.findings import Block, Caution, Found, cautions, told
+from mpos_agent.claim.happened import Happened, OpenClaim, Prompt, Refused, Slip, StepOutcome
+from mpos_agent.claim.held_biometrics import HeldBiometrics, Schedule, threading_schedule
+from mpos_agent.claim.policy import CallSecondPerson, Policy, TryFinger, next_try
+from mpos_agent.claim.procedure import BY_NAME, finger_name, next_prompt
+from mpos_agent.claim.states import FINAL, Event, State, next_state
+from mpos_agent.claim.steps import confirm, consent, documents, fallback, form, identify, photo_check, seal, verify
+from mpos_agent.claim.steps.slip import slip_of
+from mpos_agent.errors import ClaimBusyError, NotEnrolledError, NotFoundError
+from mpos_agent.people import Role
+from sync.packet import (
+    ConsentMethod,
+    Declaration,
+    IdentitySource,
+    PhotoCompare,
+    Purpose,
+    Relation,
+    Segment,
+    new_packet_id,
+)
+
+
+def _unwatched(_: object) -> None:
+    """Progress nobody looks at."""
+
+
+class ClaimSession:
+    """One claim, made by :class:`ClaimDesk`. Any thread may call; a second call meanwhile is told to wait."""
+
+    def __init__(self, draft: ClaimDraft, counter: Counter, held: HeldBiometrics) -> None:
+        self._draft, self._counter, self._held = draft, counter, held
+        self._working = threading.Lock()
+        self._stop = threading.Event()
+        self._slip: Slip | None = None
+
+    @property
+    def claim_id(self) -> str:
+        """UUID, time-ordered; also the packet's id."""
+        return self._draft.claim_id
+
+    @property
+    def state(self) -> State:
+        """What is already true of the claim."""
+        return self._draft.state
+
+    @property
+    def operator_id(self) -> str:
+        """Who opened it."""
+        return self._draft.operator_id
+
+    @property
+    def next_prompt(self) -> Prompt:
+        """What is to be done next, with the words to say."""
+        return self._prompt(self._draft)
+
+    @property
+    def slip(self) -> Slip | None:
+        """The member's slip, once the claim is queued."""
+        return self._slip
+
+    # --- the steps, in the order of procedure.py ---
+
+    def consent(self, *, given: bool, method: ConsentMethod) -> StepOutcome:
+        """Record the member's answer to the notice (``tables.consent``)."""
+        return self._run("consent", lambda draft: consent.run(draft, self._counter, given=given, method=method))
+
+    def read_card(self, progress: CardProgress = _unwatched) -> StepOutcome:
+        """Wait for a card and read it. Raises DeviceError by cause, after the tap was counted."""
+        return self._run(
+            "read_card",
+            lambda draft: identify.read_chip(draft, self._counter, self._held, progress=progress, stop=self._stop),
+        )
+
+    def give_chip_up(self, code: FallbackCode) -> StepOutcome:
+        """Go on without the chip: NO_CHIP at once; CHIP_UNREADABLE or CHIP_AUTH_FAIL after the allowed taps;
+        DEVICE_DEGRADED after the reader failed. Then :meth:`identity_by_hand`."""
+        return self._run("give_chip_up", lambda draft: identify.give_chip_up(draft, self._counter, code=code))
+
+    def identity_by_hand(self, source: IdentitySource, fields: Mapping[str, Any]) -> StepOutcome:
+        """Identity from papers: ``nik`` or ``identity_no``, ``name``, ``birth_place``, ``birth_date``, ``sex``,
+        ``address``, ``nationality``. A second person follows."""
+        return self._run(
+            "identity_by_hand", lambda draft: identify.typed(draft, self._counter, source=source, fields=fields)
+        )
+
+    def capture_finger(self, progress: FingerProgress = _unwatched) -> StepOutcome:
+        """One attempt with the finger the prompt names. Raises DeviceError when the scanner fails; what was
+        held of the card is wiped then, and the same card is asked for again."""
+        following = next_try(self._draft.chip.fingers if self._draft.chip else (), self._draft.attempts, self._policy)
+        if not isinstance(following, TryFinger):
+            raise NotNowError("capture_finger", f"{self.state.value}, with every finger tried")
+        return self._run(
+            "capture_finger",
+            lambda draft: verify.run(
+                draft, self._counter, self._held, asked=following, progress=progress, stop=self._stop
+            ),
+        )
+
+    def fallback(
+        self, *, code: FallbackCode, reason: str, supervisor_id: str | None, pin: str, photo_compare: PhotoCompare
+    ) -> StepOutcome:
+        """A second person countersigns with their own PIN. ``supervisor_id`` None: pending, field sites only."""
+        return self._run(
+            "fallback",
+            lambda draft: fallback.run(
+                draft,
+                self._counter,
+                code=code,
+                reason=reason,
+                supervisor_id=supervisor_id,
+                pin=pin,
+                photo_compare=photo_compare,
+            ),
+        )
+
+    def photo_check(self, answer: PhotoCompare) -> StepOutcome:
+        """The operator's comparison of chip photo (:meth:`photo`) and person."""
+        return self._run("photo_check", lambda draft: photo_check.run(draft, answer=answer))
+
+    def documents(self, listed: Sequence[Mapping[str, Any]]) -> StepOutcome:
+        """Replace the list of documents; see ``steps/documents.py`` for the fields."""
+        return self._run("documents", lambda draft: documents.run(draft, self._counter, listed=listed))
+
+    def form(self, fields: Mapping[str, Any]) -> StepOutcome:
+        """Replace the claim form; see ``steps/form.py`` for the fields."""
+        return self._run("form", lambda draft: form.run(draft, self._counter, fields=fields))
+
+    def summary(self) -> dict[str, Any]:
+        """What is read back to the member before :meth:`confirm`."""
+        self._check_possible("confirm")
+        with self._counter.store.transaction():
+            self._counter.audit.record(Act.SUMMARY_SHOWN, claim_id=self.claim_id, person_id=self.operator_id)
+        return confirm.summary(self._draft, self._counter.tables)
+
+    def confirm(
+        self, *, member_confirms: bool, declaration: Declaration = Declaration.CONFIRMED_ON_SCREEN
+    ) -> StepOutcome:
+        """Seal and queue; the slip is in ``outcome.details["slip"]`` and :attr:`slip`.
+
+        Packet stored, draft gone, audit rows: one commit. Whatever goes wrong leaves the claim as it was.
+        """
+        with self._one_at_a_time("confirm"):
+            if not member_confirms:
+                return self._settle(
+                    Happened(
+                        event=None,
+                        draft=self._draft,
+                        act=Act.STEP_BLOCKED,
+                        facts={"blocks": 1},
+                        found=(Found(Block.MEMBER_HAS_NOT_CONFIRMED),),
+                    )
+                )
+            return self._seal(declaration)
+
+    def withdraw(self, reason: WithdrawReason) -> StepOutcome:
+        """The member takes the claim back: the draft is deleted. Ends a running wait for card or finger first."""
+        self._stop.set()
+        # A waiting device looks at the event several times a second; a read in progress takes ten seconds.
+        if not self._working.acquire(timeout=15):
+            raise ClaimBusyError("the running step does not end")
+        try:
+            self._check_possible("withdraw")
+            return self._settle(
+                Happened(event=Event.WITHDRAWN, draft=self._draft, act=Act.WITHDRAWN, facts={"reason": reason})
+            )
+        finally:
+            self._stop.clear()
+            self._working.release()
+
+    def expire(self) -> StepOutcome:
+        """Nobody came back in time: the draft is deleted."""
+        with self._one_at_a_time("expire"):
+            return self._settle(Happened(event=Event.TIME_RAN_OUT, draft=self._draft, act=Act.EXPIRED))
+
+    # --- looking ---
+
+    def photo(self) -> bytes | None:
+        """The chip's photo (JPEG) for the comparison; None when there is none."""
+        photo = self._counter.store.photo(self.claim_id)
+        if photo is not None:
+            self._counter.audit.record(Act.PHOTO_SHOWN, claim_id=self.claim_id, person_id=self.operator_id)
+        return photo
+
+    def view(self) -> dict[str, Any]:
+        """The claim as screens show it: identity number masked, no photo, nothing biometric."""
+        draft, tables = self._draft, self._counter.tables
+        claimant = draft.claimant
+        return {
+            "claim_id": draft.claim_id,
+            "state": draft.state.value,
+            "revision": draft.revision,
+            "opened_at": draft.opened_at.isoformat(timespec="seconds"),
+            "operator_id": draft.operator_id,
+            "programme": draft.programme,
+            "reason": draft.reason_code,
+            "segment": draft.segment.value,
+            "relation": draft.relation.value,
+            "ticket": draft.ticket,
+            "consent": draft.consent.given if draft.consent else None,
+            "identity_source": draft.identity_source.value if draft.identity_source else None,
+            "claimant": {"name": claimant.name, "nik": masked(claimant.nik or claimant.identity_no)}
+            if claimant
+            else None,
+            "chip": {
+                "reader": draft.chip.reader,
+                "sam_id": draft.chip.sam_id,
+                "card_type": draft.chip.card_type,
+                "authentication": draft.chip.chip_auth.value,
+                "fingers": [
+                    {"finger": code, "id": finger_name(code, tables).id, "en": finger_name(code, tables).en}
+                    for code in draft.chip.fingers
+                ],
+                "warnings": list(draft.chip.warnings),
+            }
+            if draft.chip
+            else None,
+            "attempts": [
+                {
+                    "finger": tried.finger,
+                    "quality": tried.quality,
+                    "outcome": tried.outcome.value,
+                    "ms": tried.ms,
+                }
+                for tried in draft.attempts
+            ],
+            "failed_taps": list(draft.failed_taps),
+            "outcome": draft.bio.outcome.value if draft.bio else None,
+            "fallback": draft.fallback.code.value if draft.fallback else None,
+            "photo_check": draft.photo_check.value if draft.photo_check else None,
+            "documents": [document.type for document in draft.documents],
+            "missing_documents": list(draft.missing_documents),
+            "wanted_documents": [
+                {"any_of": list(item.any_of), "mandatory": item.mandatory} for item in documents.wanted(draft, tables)
+            ],
+            "complete": not draft.missing_documents,
+            "cautions": list(draft.warnings),
+            "next": self.next_prompt.as_json(),
+            "slip": self._slip.as_json() if self._slip else None,
+        }
+
+    # --- how every step is run ---
+
+    @property
+    def _policy(self) -> Policy:
+        return self._counter.policy
+
+    def _run(self, name: str, step: Callable[[ClaimDraft], Happened]) -> StepOutcome:
+        with self._one_at_a_time(name):
+            try:
+                happened = step(self._draft)
+            except BaseException:
+                self._held.wipe(self.claim_id)
+                raise
+            return self._settle(happened)
+
+    @contextlib.contextmanager
+    def _one_at_a_time(self, name: str) -> Iterator[None]:
+        if not self._working.acquire(blocking=False):
+            raise ClaimBusyError("another step of this claim is running")
+        try:
+            self._check_possible(name)
+            yield
+        finally:
+            self._working.release()
+
+    def _check_possible(self, name: str) -> None:
+        if not BY_NAME[name].possible(self.state):
+            raise NotNowError(name, self.state.value)
+
+    def _settle(self, happened: Happened) -> StepOutcome:
+        """Move, save and audit in one transaction; then wipe what is no longer needed; then tell."""
+        try:
+            draft = self._saved(happened)
+        except BaseException:
+            self._held.wipe(self.claim_id)
+            raise
+        self._draft = draft
+        self._wipe_when_done(draft)
+        if happened.failure is not None:
+            raise happened.failure
+        return self._outcome(happened)
+
+    def _saved(self, happened: Happened) -> ClaimDraft:
+        store, audit = self._counter.store, self._counter.audit
+        ids = {"claim_id": self.claim_id, "person_id": self.operator_id}
+        if happened.event is None:
+            audit.record(happened.act, **ids, **happened.facts)
+            return self._draft
+        draft = self._moved(happened.draft, happened.event)
+        with store.transaction():
+            if draft.state in FINAL:
+                store.delete(draft.claim_id)
+            else:
+                store.save(draft, happened.photo)
+                if draft.photo_check is not None and not self._policy.send_chip_photo:
+                    # It was only needed for that comparison.
+                    store.drop_photo(draft.claim_id)
+            audit.record(happened.act, **ids, state=draft.state, **happened.facts)
+        return draft
+
+    def _moved(self, draft: ClaimDraft, event: Event) -> ClaimDraft:
+        state = next_state(self._draft.state, event)
+        entry = TrailEntry(event=event, at=self._counter.clock.now(), state=state)
+        return replace(draft, state=state, revision=self._draft.revision + 1, trail=(*draft.trail, entry))
+
+    def _seal(self, declaration: Declaration) -> StepOutcome:
+        counter, store, audit = self._counter, self._counter.store, self._counter.audit
+        site = counter.site()
+        if site is None:
+            raise NotEnrolledError
+        at = counter.clock.now()
+        ids = {"claim_id": self.claim_id, "person_id": self.operator_id}
+        sealed = self._moved(self._draft, Event.MEMBER_CONFIRMED)
+        slip = slip_of(sealed, site, counter.tables, at)
+        photo = store.photo(self.claim_id)
+        with store.transaction():
+            head = audit.record(Act.CONFIRMED, **ids, state=sealed.state, missing=len(sealed.missing_documents))
+            packet = seal.packet_of(sealed, counter, site, declaration=declaration, at=at, audit_head=head, photo=photo)
+            queued = counter.outbox_put(packet)
+            state = next_state(sealed.state, Event.PACKET_STORED)
+            member = sealed.worker or sealed.claimant
+            assert member is not None, "identified"
+            store.remember(
+                sealed,
+                number=member.nik or member.identity_no or "",
+                reference=slip.reference,
+                at=at,
+                slip=slip.as_json(),
+            )
+            store.delete(self.claim_id)
+            audit.record(
+                Act.PACKET_QUEUED, **ids, state=state, size=queued.size_bytes, seq=queued.seq, digest=queued.digest
+            )
+        # Only after the commit: until then the claim is what it was.
+        self._draft = replace(sealed, state=state)
+        self._slip = slip
+        self._held.wipe(self.claim_id)
+        return self._outcome(
+            Happened(
+                event=Event.PACKET_STORED,
+                draft=self._draft,
+                act=Act.PACKET_QUEUED,
+                details={
+                    "slip": slip.as_json(),
+                    "packet_id": queued.packet_id,
+                    "lane": queued.lane,
+                    "seq": queued.seq,
+                    "size_bytes": queued.size_bytes,
+                    "digest": queued.digest.hex(),
+                },
+            )
+        )
+
+    def _wipe_when_done(self, draft: ClaimDraft) -> None:
+        """Templates stay only while a finger is to be compared with them."""
+        finger_next = draft.state is State.IDENTIFIED and not isinstance(
+            next_try(draft.chip.fingers if draft.chip else (), draft.attempts, self._policy), CallSecondPerson
+        )
+        if not finger_next:
+            self._held.wipe(draft.claim_id)
+
+    def _outcome(self, happened: Happened) -> StepOutcome:
+        tables = self._counter.tables
+        return StepOutcome(
+            happened=happened.event.value if happened.event else "BLOCKED",
+            state=self.state,
+            blocks=told((item for item in happened.found if isinstance(item.what, Block)), tables),
+            cautions=told((item for item in happened.found if isinstance(item.what, Caution)), tables),
+            text=tables.text(f"happened.{happened.say}") if happened.say else None,
+            details=happened.details,
+            next=self.next_prompt,
+        )
+
+    def _prompt(self, draft: ClaimDraft) -> Prompt:
+        return next_prompt(
+            draft,
+            templates_held=bool(self._held.fingers(draft.claim_id)),
+            policy=self._policy,
+            tables=self._counter.tables,
+        )
+
+
+class ClaimDesk:
+    """Opens claims, finds open ones again after a restart, and holds what is biometric for all of them."""
+
+    def __init__(self, counter: Counter, schedule: Schedule = threading_schedule) -> None:
+        # Checked once here, not at the first finger: a threshold nobody knows is a wrong setting.
+        counter.matcher.threshold(counter.policy.threshold_id)
+        self._counter = counter
+        self._held = HeldBiometrics(counter.policy.hold_templates_s, schedule)
+        self._sessions: dict[str, ClaimSession] = {}
+        self._lock = threading.Lock()
+
+    def start(
+        self,
+        *,
+        operator_id: str,
+        programme: str,
+        reason: str,
+        segment: Segment,
+        relation: Relation = Relation.SELF,
+        ticket: str | None = None,
+        purpose: Purpose = Purpose.CLAIM,
+    ) -> ClaimSession | Refused:
+        """Open a claim, or say what keeps it from being one. Raises NotEnrolledError before enrolment."""
+        counter = self._counter
+        if counter.site() is None:
+            raise NotEnrolledError
+        found = _start_findings(counter, operator_id, programme, reason, segment, relation)
+        refused = tuple(item for item in found if isinstance(item.what, Block))
+        if refused:
+            counter.audit.record(Act.CLAIM_REFUSED, person_id=_known_id(counter, operator_id), blocks=len(refused))
+            row = counter.tables.programmes.get(programme)
+            return Refused(blocks=told(refused, counter.tables), elsewhere=row.elsewhere if row else None)
+        now = counter.clock.now()
+        draft = ClaimDraft(
+            claim_id=str(new_packet_id(int(now.timestamp() * 1000), counter.random(10))),
+            revision=0,
+            state=State.DRAFT,
+            opened_at=now,
+            operator_id=operator_id,
+            tables_version=counter.tables.version,
+            programme=programme,
+            reason_code=reason,
+            segment=segment,
+            relation=relation,
+            purpose=purpose,
+            ticket=ticket[:40] if ticket else None,
+            warnings=cautions(found),
+        )
+        with counter.store.transaction():
+            counter.store.save(draft)
+            counter.audit.record(
+                Act.CLAIM_OPENED, claim_id=draft.claim_id, person_id=operator_id, state=draft.state, purpose=purpose
+            )
+        return self._kept(draft)
+
+    def get(self, claim_id: str) -> ClaimSession:
+        """A claim that is open, or was opened since the start; resumed from disk where need be.
+
+        Raises
+        ------
+        NotFoundError
+            No such claim (any more).
+        DraftUnreadableError
+            It is there but does not decrypt.
+        """
+        with self._lock:
+            known = self._sessions.get(claim_id)
+        return known or self.resume(claim_id)
+
+    def resume(self, claim_id: str) -> ClaimSession:
+        """Take an open claim up again at its last finished step; raises as :meth:`get`."""
+        with self._lock:
+            if claim_id in self._sessions:
+                return self._sessions[claim_id]
+        draft = self._counter.store.load(claim_id)
+        if draft is None:
+            raise NotFoundError(f"there is no open claim {claim_id}")
+        self._counter.audit.record(
+            Act.CLAIM_RESUMED, claim_id=draft.claim_id, person_id=draft.operator_id, state=draft.state
+        )
+        return self._kept(draft)
+
+    def open_claims(self) -> tuple[OpenClaim, ...]:
+        """Every open claim, oldest first, without personal data; one that does not decrypt says so."""
+        claims = []
+        for claim_id in self._counter.store.open_ids():
+            with self._lock:
+                known = self._sessions.get(claim_id)
+            try:
+                draft = known._draft if known else self._counter.store.load(claim_id)  # noqa: SLF001 - same story
+            except DraftUnreadableError:
+                claims.append(OpenClaim(claim_id=claim_id, readable=False))
+                continue
+            if draft is not None:
+                claims.append(
+                    OpenClaim(
+                        claim_id=claim_id,
+                        state=draft.state.value,
+                        programme=draft.programme,
+                        opened_at=draft.opened_at.isoformat(timespec="seconds"),
+                        operator_id=draft.operator_id,
+                        ticket=draft.ticket,
+                    )
+                )
+        return tuple(claims)
+
+    def captured(self, claim_id: str) -> Captured | None:
+        """What is remembered of a claim that was queued here: reference and slip, for printing again."""
+        return self._counter.store.captured(claim_id)
+
+    def expire(self) -> int:
+        """Drop drafts nobody came back to; gives how many. Called now and then by the agent."""
+        lifetime = datetime.timedelta(hours=self._counter.policy.draft_lifetime_h)
+        dropped = 0
+        for claim_id in self._counter.store.opened_before(self._counter.clock.now() - lifetime):
+            try:
+                session = self.get(claim_id)
+            except DraftUnreadableError:
+                # Evidence of a lost key or a damaged disk: a technician decides, not a timer.
+                continue
+            except NotFoundError:
+                continue
+            try:
+                session.expire()
+            except (ClaimBusyError, NotNowError):
+                continue
+            dropped += 1
+        return dropped
+
+    def close(self) -> None:
+        """Wipe what is held. Open claims stay on disk."""
+        self._held.wipe_all()
+
+    def _kept(self, draft: ClaimDraft) -> ClaimSession:
+        with self._lock:
+            for claim_id in [key for key, session in self._sessions.items() if session.state in FINAL]:
+                if len(self._sessions) > _FINISHED_KEPT:
+                    del self._sessions[claim_id]
+            return self._sessions.setdefault(draft.claim_id, ClaimSession(draft, self._counter, self._held))
+
+
+# So that the slip of a claim that was just queued can still be shown.
+_FINISHED_KEPT: Final = 20
+
+
+def _known_id(counter: Counter, operator_id: str) -> str | None:
+    person = counter.people.find(operator_id)
+    return person.person_id if person else None
+
+
+def _start_findings(
+    counter: Counter, operator_id: str, programme: str, reason: str, segment: Segment, relation: Relation
+) -> list[Found]:
+    tables, found = counter.tables, []
+    person = counter.people.find(operator_id)
+    if person is None or person.person_id != operator_id or not person.may(Role.OPERATOR):
+        found.append(Found(Block.OPERATOR_UNKNOWN, "operator_id"))
+    known = tables.programmes.get(programme)
+    if known is None:
+        return [*found, Found(Block.PROGRAMME_UNKNOWN, "programme")]
+    if known.elsewhere is not None:
+        return [*found, Found(Block.PROGRAMME_ELSEWHERE, "programme")]
+    row = tables.reasons.get(reason)
+    if row is None:
+        return [*found, Found(Block.REASON_UNKNOWN, "reason")]
+    if programme not in row.programmes:
+        found.append(Found(Block.REASON_NOT_OF_PROGRAMME, "reason"))
+    if row.heirs_only and relation is Relation.SELF:
+        found.append(Found(Block.DEATH_NEEDS_HEIR, "relation"))
+    if relation not in (Relation.SELF, Relation.GUARDIAN) and not row.heirs_only:
+        found.append(Found(Block.RELATION_NEEDS_DEATH_OR_GUARDIAN, "relation"))
+    if row.segments and segment not in row.segments:
+        found.append(Found(Caution.REASON_NOT_OF_SEGMENT, "segment"))
+    return found

@@ -1,0 +1,118 @@
+"""Which papers were shown: type, pages, checksum of the scan, legible or not. Missing ones stop nothing."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from config.tables import Requirement, Tables
+from mpos_agent.audit import Act
+from mpos_agent.claim.counter import Counter
+from mpos_agent.claim.draft import ClaimDraft, Document
+from mpos_agent.claim.findings import Block, Caution, Found, blocks, cautions
+from mpos_agent.claim.happened import Happened
+from mpos_agent.claim.states import Event
+from sync.packet import IdentitySource
+
+_MIME = re.compile(r"[a-z]+/[a-z0-9.+-]+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FIELDS: Final = frozenset({"type", "pages", "mime", "size_bytes", "sha256", "legible"})
+_MOST: Final = 64
+_OURS: Final = frozenset({Caution.DOCUMENTS_MISSING, Caution.DOCUMENT_NOT_LEGIBLE})
+
+
+def run(draft: ClaimDraft, counter: Counter, *, listed: Sequence[Mapping[str, Any]]) -> Happened:
+    """Replace the list of documents. Each: ``type``, ``pages``, ``mime``, ``size_bytes``, ``sha256``, ``legible``.
+
+    ``size_bytes`` 0 and no ``sha256`` say that only the paper was seen.
+    """
+    documents, found = [], []
+    if len(listed) > _MOST:
+        found.append(Found(Block.DOCUMENT_SHAPE, "documents"))
+    for place, entry in enumerate(listed[:_MOST]):
+        document = _document(entry, counter.tables)
+        if isinstance(document, Found):
+            found.append(document.within(f"documents.{place}"))
+            continue
+        documents.append(document)
+        if not document.legible:
+            found.append(Found(Caution.DOCUMENT_NOT_LEGIBLE, f"documents.{place}"))
+    if blocks(found):
+        return Happened(
+            event=None,
+            draft=draft,
+            act=Act.STEP_BLOCKED,
+            facts={"blocks": len(blocks(found))},
+            found=tuple(found),
+        )
+    missing = missing_types(draft, counter.tables, (document.type for document in documents))
+    if missing:
+        found.append(Found(Caution.DOCUMENTS_MISSING))
+    kept = [word for word in draft.warnings if word not in _OURS]
+    return Happened(
+        event=Event.DOCUMENTS_LISTED,
+        draft=replace(
+            draft,
+            documents=tuple(documents),
+            missing_documents=missing,
+            warnings=tuple(sorted({*kept, *cautions(found)})),
+        ),
+        act=Act.DOCUMENTS_LISTED,
+        facts={"documents": len(documents), "missing": len(missing)},
+        found=tuple(found),
+        details={
+            "missing": [
+                {
+                    "type": code,
+                    "id": counter.tables.documents[code].name.id,
+                    "en": counter.tables.documents[code].name.en,
+                }
+                for code in missing
+            ]
+        },
+    )
+
+
+def wanted(draft: ClaimDraft, tables: Tables) -> tuple[Requirement, ...]:
+    """What this claim should show, mandatory or not."""
+    manual = draft.identity_source is not IdentitySource.CHIP
+    return tables.required(draft.reason_code, draft.segment, manual_identity=manual)
+
+
+def missing_types(draft: ClaimDraft, tables: Tables, shown: Iterable[str]) -> tuple[str, ...]:
+    """The first choice of every mandatory requirement that nothing shown satisfies."""
+    there = set(shown)
+    # The chip is the card: read, it needs no copy.
+    if draft.identity_source is IdentitySource.CHIP:
+        there.add("ID_CARD")
+    missing = [
+        item.any_of[0] for item in wanted(draft, tables) if item.mandatory and not there.intersection(item.any_of)
+    ]
+    return tuple(dict.fromkeys(missing))
+
+
+def _document(entry: Mapping[str, Any], tables: Tables) -> Document | Found:
+    for name in entry:
+        if name not in _FIELDS:
+            return Found(Block.FIELD_UNKNOWN, str(name))
+    kind, pages, mime = entry.get("type"), entry.get("pages", 1), entry.get("mime", "application/pdf")
+    size, sha256, legible = entry.get("size_bytes", 0), entry.get("sha256"), entry.get("legible", True)
+    if kind not in tables.documents:
+        return Found(Block.DOCUMENT_UNKNOWN, "type")
+    if not _whole(pages, 1, 500):
+        return Found(Block.DOCUMENT_SHAPE, "pages")
+    if not isinstance(mime, str) or len(mime) > 64 or not _MIME.fullmatch(mime):
+        return Found(Block.DOCUMENT_SHAPE, "mime")
+    if not _whole(size, 0, 1 << 32):
+        return Found(Block.DOCUMENT_SHAPE, "size_bytes")
+    if (size > 0) != (isinstance(sha256, str) and bool(_SHA256.fullmatch(sha256))):
+        return Found(Block.DOCUMENT_SHAPE, "sha256")
+    if not isinstance(legible, bool):
+        return Found(Block.DOCUMENT_SHAPE, "legible")
+    return Document(
+        type=str(kind), pages=pages, mime=mime, size_bytes=size, sha256=sha256 if size else None, legible=legible
+    )
+
+
+def _whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
