@@ -73,7 +73,7 @@ class OutboxRow:
     attempts: int
     last_error: str | None
     verdict: Verdict | None
-    """Head office's, once it gave one; a packet acknowledged by its place in the chain alone has none."""
+    """Head office's, once it gave one that settles the packet."""
     reason: str | None
     receipt_no: str | None
     stored_at: datetime | None

@@ -38,7 +38,7 @@ class RoundOutcome(enum.StrEnum):
     WAITING = "waiting"
     """Too early after a failure."""
     FAILED = "failed"
-    """No verified receipt, or one that contradicts our chain; everything is kept."""
+    """No verified receipt; everything is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,7 @@ class RoundResult:
     next_at: datetime
     """When the next round is worth making; a new packet is worth one at once unless this one failed."""
     cause: Cause | None = None
+    """Why it failed; FORK beside DELIVERED when head office's chain is not ours: a person must look."""
     detail: str = ""
     refused_as: str = ""
     """Head office's own code, where it refused."""
@@ -168,9 +169,10 @@ class Uploader:
         next_at = self._breaker.succeeded(now, receipt.content.next_poll_s)
         again_at = self._try_again_later(rows, settlement, now)
         forked = ", ".join(settlement.forked)
+        more = bool(self._outbox.due(now, 1, most=1))
         return RoundResult(
-            outcome=RoundOutcome.FAILED if forked else RoundOutcome.DELIVERED,
-            next_at=min(next_at, again_at),
+            outcome=RoundOutcome.DELIVERED,
+            next_at=now if more else min(next_at, again_at),
             cause=Cause.FORK if forked else None,
             detail=f"head office's chain is not ours: {forked}" if forked else "",
             sent=len(rows),
@@ -185,12 +187,11 @@ class Uploader:
     def _try_again_later(self, rows: Sequence[OutboxRow], settlement: Settlement, now: datetime) -> datetime:
         """Postpone what was sent and is still ours; gives when the first of it is due again."""
         gone = {row.id for row in (*settlement.acked, *settlement.dead)}
-        reasons = {row.id: row.reason for row in settlement.left}
         kept = [row for row in rows if row.id not in gone]
         first = datetime.max.replace(tzinfo=now.tzinfo)
         for row in kept:
             until = now + timedelta(seconds=delay_s(row.attempts + 1, self._draw()))
-            self._outbox.postpone([row], until, reasons.get(row.id) or "not_in_receipt")
+            self._outbox.postpone([row], until, settlement.left.get(row.id, "not_in_receipt"))
             first = min(first, until)
         return first
 
