@@ -210,7 +210,15 @@ class AuditLog:
         self._database, self._clock = database, clock
         database.migrate("audit", STEPS)
 
-    def record(self, act: Act, *, claim_id: str | None = None, person_id: str | None = None, **facts: Fact) -> bytes:
+    def record(
+        self,
+        act: Act,
+        facts: Mapping[str, Fact] | None = None,
+        *,
+        claim_id: str | None = None,
+        person_id: str | None = None,
+        **more: Fact,
+    ) -> bytes:
         """Write one row, inside the caller's transaction where there is one; gives the new head.
 
         Raises
@@ -218,12 +226,12 @@ class AuditLog:
         AuditFactError
             A fact that :data:`FACTS` does not know, or a value its kind does not allow.
         """
-        checked = _checked(claim_id, person_id, facts)
+        checked = _checked(claim_id, person_id, {**(facts or {}), **more})
         with self._database.transaction() as transaction:
             number, previous = self._last()
             at = self._clock.now().astimezone(datetime.UTC).isoformat(timespec="milliseconds")
             written = _canonical(checked)
-            digest = _chained(previous, number + 1, at, act.value, claim_id, person_id, written)
+            digest = _chained(previous, (number + 1, at, act.value, claim_id, person_id, written))
             transaction.execute(
                 "INSERT INTO audit (number, at, act, claim_id, person_id, facts, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (number + 1, at, act.value, claim_id, person_id, written, digest),
@@ -253,7 +261,7 @@ class AuditLog:
         for number, at, act, claim_id, person_id, facts, digest in self._database.read(
             "SELECT number, at, act, claim_id, person_id, facts, digest FROM audit ORDER BY number"
         ):
-            expected = _chained(previous, count + 1, at, act, claim_id, person_id, facts)
+            expected = _chained(previous, (count + 1, at, act, claim_id, person_id, facts))
             if number != count + 1 or digest != expected:
                 return AuditVerdict(count, previous, number)
             previous, count = digest, number
@@ -287,8 +295,5 @@ def _canonical(facts: Mapping[str, object]) -> str:
     return json.dumps(facts, sort_keys=True, separators=(",", ":"))
 
 
-def _chained(
-    previous: bytes, number: int, at: str, act: str, claim_id: str | None, person_id: str | None, facts: str
-) -> bytes:
-    content = json.dumps([number, at, act, claim_id, person_id, facts], separators=(",", ":"))
-    return hashlib.sha256(previous + content.encode()).digest()
+def _chained(previous: bytes, row: tuple[int, str, str, str | None, str | None, str]) -> bytes:
+    return hashlib.sha256(previous + json.dumps(row, separators=(",", ":")).encode()).digest()

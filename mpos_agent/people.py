@@ -7,6 +7,7 @@ for a countersignature compares the two ids (:func:`may_countersign`).
 
 import datetime
 import enum
+import itertools
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from mpos_agent.clock import Clock
 from mpos_agent.errors import AgentError
-from sync.edge.database import Database, Schema
+from sync.edge.database import Database, Row, Schema
 
 
 class Role(enum.StrEnum):
@@ -196,18 +197,18 @@ class People:
         except (VerificationError, InvalidHashError):
             return False
 
-    def _row(self, person_id: str) -> tuple[str, str, str, str, int, str | None] | None:
+    def _row(self, person_id: str) -> Row | None:
         rows = self._database.read(
             f"SELECT {_COLUMNS} FROM people WHERE person_id = ? COLLATE NOCASE",  # noqa: S608 - fixed words
             (person_id,),
         )
-        return tuple(rows[0]) if rows else None  # type: ignore[return-value]
+        return rows[0] if rows else None
 
     @staticmethod
     def _check_pin(pin: str) -> None:
         if not _PIN.fullmatch(pin):
             raise PersonError("a PIN has 6 to 12 digits")
-        steps = {(int(after) - int(before)) % 10 for before, after in zip(pin, pin[1:], strict=False)}
+        steps = {(int(after) - int(before)) % 10 for before, after in itertools.pairwise(pin)}
         if len(steps) == 1 and steps & {0, 1, 9}:
             raise PersonError("this PIN is too easy to guess: not one digit repeated, not digits in a row")
 
@@ -219,5 +220,5 @@ def _joined(roles: Collection[Role]) -> str:
     return ",".join(sorted(set(roles)))
 
 
-def _person(row: tuple[str, str, str, str, int, str | None]) -> Person:
+def _person(row: Row) -> Person:
     return Person(person_id=row[0], name=row[1], roles=frozenset(Role(word) for word in row[2].split(",")))

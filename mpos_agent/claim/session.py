@@ -27,19 +27,31 @@ from typing import Any, Final
 
 from mpos_agent.audit import Act
 from mpos_agent.claim.counter import CardProgress, Counter, FingerProgress
-from mpos_agent.claim.draft import ClaimDraft, FallbackCode, TrailEntry, WithdrawReason, masked
+from mpos_agent.claim.draft import ClaimDraft, FallbackCode, TrailEntry, WithdrawReason
 from mpos_agent.claim.draft_store import Captured
 from mpos_agent.claim.errors import DraftUnreadableError, NotNowError
-from mpos_agent.claim.findings import Block, Caution, Found, cautions, told
+from mpos_agent.claim.findings import Block, Caution, Found, blocks, told
 from mpos_agent.claim.happened import Happened, OpenClaim, Prompt, Refused, Slip, StepOutcome
 from mpos_agent.claim.held_biometrics import HeldBiometrics, Schedule, threading_schedule
 from mpos_agent.claim.policy import CallSecondPerson, Policy, TryFinger, next_try
-from mpos_agent.claim.procedure import BY_NAME, finger_name, next_prompt
+from mpos_agent.claim.procedure import BY_NAME, next_prompt
 from mpos_agent.claim.states import FINAL, Event, State, next_state
-from mpos_agent.claim.steps import confirm, consent, documents, fallback, form, identify, photo_check, seal, verify
+from mpos_agent.claim.steps import (
+    confirm,
+    consent,
+    documents,
+    fallback,
+    form,
+    identify,
+    photo_check,
+    seal,
+    start,
+    verify,
+)
 from mpos_agent.claim.steps.slip import slip_of
-from mpos_agent.errors import ClaimBusyError, NotEnrolledError, NotFoundError
-from mpos_agent.people import Role
+from mpos_agent.claim.view import view_of
+from mpos_agent.errors import ClaimBusyError, NotFoundError
+from sync.errors import NotEnrolledError
 from sync.packet import (
     ConsentMethod,
     Declaration,
@@ -48,8 +60,10 @@ from sync.packet import (
     Purpose,
     Relation,
     Segment,
-    new_packet_id,
 )
+
+# So that the slip of a claim that was just queued can still be shown.
+_FINISHED_KEPT: Final = 20
 
 
 def _unwatched(_: object) -> None:
@@ -215,60 +229,7 @@ class ClaimSession:
 
     def view(self) -> dict[str, Any]:
         """The claim as screens show it: identity number masked, no photo, nothing biometric."""
-        draft, tables = self._draft, self._counter.tables
-        claimant = draft.claimant
-        return {
-            "claim_id": draft.claim_id,
-            "state": draft.state.value,
-            "revision": draft.revision,
-            "opened_at": draft.opened_at.isoformat(timespec="seconds"),
-            "operator_id": draft.operator_id,
-            "programme": draft.programme,
-            "reason": draft.reason_code,
-            "segment": draft.segment.value,
-            "relation": draft.relation.value,
-            "ticket": draft.ticket,
-            "consent": draft.consent.given if draft.consent else None,
-            "identity_source": draft.identity_source.value if draft.identity_source else None,
-            "claimant": {"name": claimant.name, "nik": masked(claimant.nik or claimant.identity_no)}
-            if claimant
-            else None,
-            "chip": {
-                "reader": draft.chip.reader,
-                "sam_id": draft.chip.sam_id,
-                "card_type": draft.chip.card_type,
-                "authentication": draft.chip.chip_auth.value,
-                "fingers": [
-                    {"finger": code, "id": finger_name(code, tables).id, "en": finger_name(code, tables).en}
-                    for code in draft.chip.fingers
-                ],
-                "warnings": list(draft.chip.warnings),
-            }
-            if draft.chip
-            else None,
-            "attempts": [
-                {
-                    "finger": tried.finger,
-                    "quality": tried.quality,
-                    "outcome": tried.outcome.value,
-                    "ms": tried.ms,
-                }
-                for tried in draft.attempts
-            ],
-            "failed_taps": list(draft.failed_taps),
-            "outcome": draft.bio.outcome.value if draft.bio else None,
-            "fallback": draft.fallback.code.value if draft.fallback else None,
-            "photo_check": draft.photo_check.value if draft.photo_check else None,
-            "documents": [document.type for document in draft.documents],
-            "missing_documents": list(draft.missing_documents),
-            "wanted_documents": [
-                {"any_of": list(item.any_of), "mandatory": item.mandatory} for item in documents.wanted(draft, tables)
-            ],
-            "complete": not draft.missing_documents,
-            "cautions": list(draft.warnings),
-            "next": self.next_prompt.as_json(),
-            "slip": self._slip.as_json() if self._slip else None,
-        }
+        return view_of(self._draft, self._counter.tables, self.next_prompt, self._slip)
 
     # --- how every step is run ---
 
@@ -316,7 +277,7 @@ class ClaimSession:
         store, audit = self._counter.store, self._counter.audit
         ids = {"claim_id": self.claim_id, "person_id": self.operator_id}
         if happened.event is None:
-            audit.record(happened.act, **ids, **happened.facts)
+            audit.record(happened.act, happened.facts, **ids)
             return self._draft
         draft = self._moved(happened.draft, happened.event)
         with store.transaction():
@@ -327,7 +288,7 @@ class ClaimSession:
                 if draft.photo_check is not None and not self._policy.send_chip_photo:
                     # It was only needed for that comparison.
                     store.drop_photo(draft.claim_id)
-            audit.record(happened.act, **ids, state=draft.state, **happened.facts)
+            audit.record(happened.act, happened.facts, **ids, state=draft.state)
         return draft
 
     def _moved(self, draft: ClaimDraft, event: Event) -> ClaimDraft:
@@ -339,7 +300,7 @@ class ClaimSession:
         counter, store, audit = self._counter, self._counter.store, self._counter.audit
         site = counter.site()
         if site is None:
-            raise NotEnrolledError
+            raise NotEnrolledError("this device", "nothing can be sealed before it is enrolled")
         at = counter.clock.now()
         ids = {"claim_id": self.claim_id, "person_id": self.operator_id}
         sealed = self._moved(self._draft, Event.MEMBER_CONFIRMED)
@@ -396,7 +357,7 @@ class ClaimSession:
         return StepOutcome(
             happened=happened.event.value if happened.event else "BLOCKED",
             state=self.state,
-            blocks=told((item for item in happened.found if isinstance(item.what, Block)), tables),
+            blocks=told(blocks(happened.found), tables),
             cautions=told((item for item in happened.found if isinstance(item.what, Caution)), tables),
             text=tables.text(f"happened.{happened.say}") if happened.say else None,
             details=happened.details,
@@ -437,29 +398,23 @@ class ClaimDesk:
         """Open a claim, or say what keeps it from being one. Raises NotEnrolledError before enrolment."""
         counter = self._counter
         if counter.site() is None:
-            raise NotEnrolledError
-        found = _start_findings(counter, operator_id, programme, reason, segment, relation)
-        refused = tuple(item for item in found if isinstance(item.what, Block))
-        if refused:
-            counter.audit.record(Act.CLAIM_REFUSED, person_id=_known_id(counter, operator_id), blocks=len(refused))
-            row = counter.tables.programmes.get(programme)
-            return Refused(blocks=told(refused, counter.tables), elsewhere=row.elsewhere if row else None)
-        now = counter.clock.now()
-        draft = ClaimDraft(
-            claim_id=str(new_packet_id(int(now.timestamp() * 1000), counter.random(10))),
-            revision=0,
-            state=State.DRAFT,
-            opened_at=now,
+            raise NotEnrolledError("this device", "nothing can be sealed before it is enrolled")
+        draft, found = start.run(
+            counter,
             operator_id=operator_id,
-            tables_version=counter.tables.version,
             programme=programme,
-            reason_code=reason,
+            reason=reason,
             segment=segment,
             relation=relation,
+            ticket=ticket,
             purpose=purpose,
-            ticket=ticket[:40] if ticket else None,
-            warnings=cautions(found),
         )
+        refused = blocks(found)
+        if refused:
+            person = counter.people.find(operator_id)
+            counter.audit.record(Act.CLAIM_REFUSED, person_id=person.person_id if person else None, blocks=len(refused))
+            row = counter.tables.programmes.get(programme)
+            return Refused(blocks=told(refused, counter.tables), elsewhere=row.elsewhere if row else None)
         with counter.store.transaction():
             counter.store.save(draft)
             counter.audit.record(
@@ -551,38 +506,3 @@ class ClaimDesk:
                 if len(self._sessions) > _FINISHED_KEPT:
                     del self._sessions[claim_id]
             return self._sessions.setdefault(draft.claim_id, ClaimSession(draft, self._counter, self._held))
-
-
-# So that the slip of a claim that was just queued can still be shown.
-_FINISHED_KEPT: Final = 20
-
-
-def _known_id(counter: Counter, operator_id: str) -> str | None:
-    person = counter.people.find(operator_id)
-    return person.person_id if person else None
-
-
-def _start_findings(
-    counter: Counter, operator_id: str, programme: str, reason: str, segment: Segment, relation: Relation
-) -> list[Found]:
-    tables, found = counter.tables, []
-    person = counter.people.find(operator_id)
-    if person is None or person.person_id != operator_id or not person.may(Role.OPERATOR):
-        found.append(Found(Block.OPERATOR_UNKNOWN, "operator_id"))
-    known = tables.programmes.get(programme)
-    if known is None:
-        return [*found, Found(Block.PROGRAMME_UNKNOWN, "programme")]
-    if known.elsewhere is not None:
-        return [*found, Found(Block.PROGRAMME_ELSEWHERE, "programme")]
-    row = tables.reasons.get(reason)
-    if row is None:
-        return [*found, Found(Block.REASON_UNKNOWN, "reason")]
-    if programme not in row.programmes:
-        found.append(Found(Block.REASON_NOT_OF_PROGRAMME, "reason"))
-    if row.heirs_only and relation is Relation.SELF:
-        found.append(Found(Block.DEATH_NEEDS_HEIR, "relation"))
-    if relation not in (Relation.SELF, Relation.GUARDIAN) and not row.heirs_only:
-        found.append(Found(Block.RELATION_NEEDS_DEATH_OR_GUARDIAN, "relation"))
-    if row.segments and segment not in row.segments:
-        found.append(Found(Caution.REASON_NOT_OF_SEGMENT, "segment"))
-    return found

@@ -49,17 +49,6 @@ def run(
         if shown.person is None:
             return _not_let_in(draft, shown)
         supervisor_id = shown.person.person_id
-    return _countersigned(draft, counter, code, reason, supervisor_id, photo_compare)
-
-
-def _countersigned(
-    draft: ClaimDraft,
-    counter: Counter,
-    code: FallbackCode,
-    reason: str,
-    supervisor_id: str | None,
-    photo_compare: PhotoCompare,
-) -> Happened:
     found = photo_findings(photo_compare)
     return Happened(
         event=Event.FALLBACK_COUNTERSIGNED,

@@ -190,9 +190,11 @@ def _employment(value: object, counter: Counter, found: list[Found]) -> tuple[Em
         employer = reader.text("employer", 100)
         if not employer:
             found.append(Found(Block.NAME_MISSING, prefix + "employer"))
-        began, ended = entry.get("year_in"), entry.get("year_out")
-        this_year = counter.today().year
-        if not _year(began, 1950, this_year) or not (ended is None or _year(ended, began, this_year)):
+        began, ended = _year(entry.get("year_in")), _year(entry.get("year_out"))
+        if began is None or (entry.get("year_out") is not None and ended is None):
+            found.append(Found(Block.FIELD_SHAPE, prefix + "year_in"))
+            continue
+        if not 1950 <= began <= (ended or began) <= counter.today().year:
             found.append(Found(Block.YEARS_SHAPE, prefix + "year_in"))
             continue
         lines.append(Employment(year_in=began, year_out=ended, employer=employer, address=reader.text("address", 400)))
@@ -215,5 +217,5 @@ def _worker(value: object, draft: ClaimDraft, counter: Counter, found: list[Foun
     return worker
 
 
-def _year(value: object, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+def _year(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

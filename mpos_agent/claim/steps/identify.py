@@ -79,9 +79,9 @@ def read_chip(
 def _judged(draft: ClaimDraft, counter: Counter, record: CardRecord) -> tuple[Happened, tuple[HeldFinger, ...]]:
     claimant = person_of(record.biodata)
     found = _nik_findings(claimant, counter, "claimant.nik")
-    if draft.claimant is not None and draft.identity_source is IdentitySource.CHIP:
-        if draft.claimant.nik != claimant.nik:
-            return _blocked(draft, Found(Block.CARD_OF_ANOTHER_PERSON)), ()
+    before = draft.claimant if draft.identity_source is IdentitySource.CHIP else None
+    if before is not None and before.nik != claimant.nik:
+        return _blocked(draft, Found(Block.CARD_OF_ANOTHER_PERSON)), ()
     if blocks(found):
         # A chip whose own number is impossible was not read right: the tap counts, and the papers are next.
         tried = replace(draft, failed_taps=(*draft.failed_taps, ChipDataError.code))

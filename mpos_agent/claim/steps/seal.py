@@ -1,12 +1,16 @@
 """A finished draft → a claim packet → a signed, encrypted envelope → a row of the outbox."""
 
 import datetime
+from collections.abc import Callable
 from uuid import UUID
 
-from mpos_agent.claim.counter import Counter, Site
+from mpos_agent.claim.counter import Counter, Queued, Site
 from mpos_agent.claim.draft import ClaimDraft
 from mpos_agent.claim.draft import Person as DraftPerson
 from mpos_agent.claim.findings import Caution
+from sync.edge.outbox import Outbox
+from sync.edge.sealing import Sealer
+from sync.envelope import Lane
 from sync.packet import (
     Attempt,
     Bank,
@@ -138,7 +142,7 @@ def packet_of(
                 type_code=document.type,
                 pages=document.pages,
                 mime=document.mime,
-                bytes=document.size_bytes,
+                size_bytes=document.size_bytes,
                 sha256=bytes.fromhex(document.sha256) if document.sha256 else None,
                 legible=document.legible,
             )
