@@ -5,6 +5,7 @@ overwritten when the finger is lifted. One thread serves one user at a time, as 
 """
 
 import contextlib
+import select
 import selectors
 import socket
 import threading
@@ -31,6 +32,8 @@ from drivers.scanner.virtual_frames import (
 
 SEND_S = 2.0
 """A user that does not take its picture for this long has hung; the glass is not held up for it."""
+_WORDS_BEFORE_LEAVING = 4
+"""CAPTURE, CANCEL, the end of the connection, and one to spare."""
 DEFAULT_GLASS = (374, 388)
 """(H, W) told to users before anything was placed: 19 x 20 mm at 500 dpi."""
 
@@ -44,6 +47,7 @@ class VirtualScannerServer:
     ----------
     path : where the socket will be; made with mode 0600.
     dpi : resolution of pictures placed without their own.
+    after_capture : called by the server's thread when a picture was handed out; must return soon.
 
     Raises
     ------
@@ -51,8 +55,8 @@ class VirtualScannerServer:
         Somebody else serves this path.
     """
 
-    def __init__(self, path: Path, dpi: float = 500.0) -> None:
-        self.path, self.dpi = path, dpi
+    def __init__(self, path: Path, dpi: float = 500.0, after_capture: Callable[[], None] | None = None) -> None:
+        self.path, self.dpi, self._after_capture = path, dpi, after_capture
         self._lock = threading.Lock()
         self._plug_lock = threading.Lock()
         self._glass: tuple[Header, bytearray] | None = None
@@ -100,7 +104,7 @@ class VirtualScannerServer:
         """Plug it in (again): users can connect."""
         with self._plug_lock:
             if self._plug is None:
-                self._plug = _Plug(_listen(self.path), self.path, self._greeting, self._answer)
+                self._plug = _Plug(_listen(self.path), self.path, self._greeting, self._answer, self._after_capture)
 
     def unplug(self) -> None:
         """Pull the cable: users lose their connection, nobody can connect."""
@@ -161,8 +165,10 @@ class _Plug:
         path: Path,
         greeting: Callable[[], Header],
         answer: Callable[[], bytearray | None],
+        after_capture: Callable[[], None] | None,
     ) -> None:
         self._listener, self._path, self._greeting, self._answer = listener, path, greeting, answer
+        self._after_capture = after_capture
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
@@ -212,6 +218,10 @@ class _Plug:
         except ConnectionError:  # gone again before it was its turn
             return
         user.settimeout(SEND_S)
+        # The former user may have said something and hung up; that comes before the newcomer's turn.
+        for _ in range(_WORDS_BEFORE_LEAVING):
+            if self._user is not None and select.select([self._user], [], [], 0)[0]:
+                self._hear()
         if self._user is not None:
             with user:
                 _send(user, encode_header(Header(Kind.BUSY)))
@@ -244,10 +254,13 @@ class _Plug:
         if answer is None or self._user is None:
             return
         self._asked = False
+        picture = len(answer) > HEADER_BYTES
         sent = _send(self._user, answer)
         answer[:] = bytes(len(answer))
         if not sent:
             self._drop_user()
+        elif picture and self._after_capture is not None:
+            self._after_capture()
 
     def _drop_user(self) -> None:
         if self._user is not None:

@@ -45,7 +45,7 @@ def _spoilt(rng: np.random.Generator, condition: Condition, fault: Fault, shape:
     """The same touch with the fault in it."""
     if fault is Fault.DRY:
         return dataclasses.replace(
-            condition, dryness=float(rng.uniform(0.85, 1.05)), wetness=0.0, pressure=float(rng.uniform(-0.7, -0.3))
+            condition, dryness=float(rng.uniform(1.05, 1.35)), wetness=0.0, pressure=float(rng.uniform(-0.9, -0.4))
         )
     if fault is Fault.WET:
         return dataclasses.replace(

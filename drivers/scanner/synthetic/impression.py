@@ -106,7 +106,9 @@ def _contact(
     firmness = 1 - reach + 0.07 * smooth_field(rng, shape, 45.0)
 
     grain = 0.62 * smooth_field(rng, shape, 2.1) + 0.38 * smooth_field(rng, shape, 4.5)
-    patches = np.clip(0.75 + 0.45 * smooth_field(rng, shape, 38.0), 0.1, 2.0)
+    # A slightly dry finger is dry in places, a really dry one everywhere.
+    least = 0.1 + 0.6 * float(np.clip(condition.dryness - 0.6, 0, 1))
+    patches = np.clip(0.75 + 0.45 * smooth_field(rng, shape, 38.0), least, 2.0)
     roughness = grain * (0.10 + 0.95 * condition.dryness) * patches
     flooded = np.clip(smooth_field(rng, shape, 24.0) + 0.4, 0, 2.2)
     roughness = roughness - 0.85 * condition.dryness * patches * 0.6 + condition.wetness * (0.55 + 0.55 * flooded)

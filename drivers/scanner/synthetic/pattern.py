@@ -133,7 +133,10 @@ def ridge_orientation(
     for delta in pattern.deltas:
         theta = theta - 0.5 * _bent_angle(rng, position - delta)
     tilt = _bounded(rng, np.radians(4))
-    unrest = np.radians(5) * smooth_field(rng, (position.shape[0], position.shape[1]), 110.0)
+    shape = (position.shape[0], position.shape[1])
+    # Wide and narrow bends: without them fingers of one class share the places where the flow spreads
+    # or narrows, and with those places their minutiae.
+    unrest = np.radians(5.5) * smooth_field(rng, shape, 110.0) + np.radians(3) * smooth_field(rng, shape, 55.0)
     return np.asarray(theta + tilt + unrest, dtype=np.float64)
 
 

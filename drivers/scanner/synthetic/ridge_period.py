@@ -36,7 +36,7 @@ def ridge_period(rng: np.random.Generator, pattern: Pattern, position: NDArray[n
     of_this_finger = MEAN_PERIOD_PX * float(np.clip(rng.normal(0.97, 0.055), 0.86, 1.1))
     above = 0.06 * _ramp((y - top) / 120)
     below = 0.16 * _ramp((bottom + 25 - y) / 90)
-    unrest = 0.045 * smooth_field(rng, (position.shape[0], position.shape[1]), 70.0)
+    unrest = 0.06 * smooth_field(rng, (position.shape[0], position.shape[1]), 60.0)
     period = of_this_finger * (1 + above + below + unrest)
     return np.asarray(np.clip(period, SHORTEST_PERIOD_PX, LONGEST_PERIOD_PX), dtype=np.float64)
 
