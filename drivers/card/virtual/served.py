@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from pathlib import Path
 
 from drivers.card.frames import Control, receive_frame, send_frame
@@ -20,6 +21,8 @@ VPCD_CARD_PORT, VPCD_SAM_PORT = 35963, 35964
 
 RECONNECT_S = 0.2
 """A card stays where it lies while pcscd restarts; the service needs about half a second."""
+NOTICED_S = 0.6
+"""pcscd looks every 0.4 s: a card exchanged faster than that would pass for the one before it."""
 LETTING_GO_S = 0.5
 """A reader that hung up a moment ago still counts as holding the slot until its thread has noticed."""
 JOIN_S = 5.0
@@ -70,6 +73,7 @@ class VpcdSlot:
         self._removed = threading.Event()
         self._removed.set()
         self._link: socket.socket | None = None
+        self._empty_since = 0.0
         self._thread: threading.Thread | None = None
 
     @property
@@ -78,7 +82,10 @@ class VpcdSlot:
         return not self._removed.is_set()
 
     def insert(self, emulator: Emulator | None = None) -> None:
-        """Lay the card (or another one) on the reader; it is seen 0.3 to 0.5 s later."""
+        """Lay the card (or another one) on the reader; it is seen 0.3 to 0.5 s later.
+
+        Where another one lay a moment ago, the reader gets the time to notice that first.
+        """
         self.remove()
         self._emulator = emulator or self._emulator
         self._removed = removed = threading.Event()
@@ -95,6 +102,7 @@ class VpcdSlot:
             self._thread = None
 
     def _run(self, emulator: Emulator, removed: threading.Event) -> None:
+        removed.wait(max(0.0, self._empty_since + NOTICED_S - time.monotonic()))
         while not removed.is_set():
             try:
                 link = socket.create_connection(self._address, timeout=JOIN_S)
@@ -115,6 +123,7 @@ class VpcdSlot:
                 with self._lock:
                     self._link = None
                 link.close()
+                self._empty_since = time.monotonic()
             removed.wait(RECONNECT_S)
 
 
