@@ -93,17 +93,16 @@ class SqliteLedger:
         try:
             with self._alone(), _translated():
                 new = not path.exists()
-                self._writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                self._writer = _connect(str(path))
                 if new:
                     path.chmod(0o600)
-                self._writer.row_factory = sqlite3.Row
-                self._set_up()
-                self._migrate()
-            with _translated():
-                self._reader = sqlite3.connect(
-                    f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-                )
-                self._reader.row_factory = sqlite3.Row
+                try:
+                    self._set_up()
+                    self._migrate()
+                    self._reader = _connect(f"{path.absolute().as_uri()}?mode=ro")
+                except BaseException:
+                    self._writer.close()
+                    raise
         except BaseException:
             os.close(self._lock_file)
             raise
@@ -192,6 +191,13 @@ class SqliteLedger:
         except BlockingIOError:
             return False
         return True
+
+
+def _connect(name: str) -> sqlite3.Connection:
+    # Several threads use it, one at a time: the locks above see to that.
+    connection = sqlite3.connect(name, uri=name.startswith("file:"), isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    return connection
 
 
 class _MigrationStep(Protocol):

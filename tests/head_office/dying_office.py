@@ -1,0 +1,38 @@
+"""Head office that is killed at a chosen moment of a chosen batch: ``python -m tests.head_office.dying_office``.
+
+The real program, with one function replaced by one that kills the process as ``kill -9`` does.
+"""
+
+import os
+import signal
+import sys
+from typing import Any
+
+from head_office import cli, ingest
+
+MOMENTS = ("before the commit", "after the commit", "after signing")
+
+
+def die(*_arguments: object, **_more: object) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    moment = sys.argv.pop(1)
+    really_sign = ingest.reply.sign
+
+    def sign_and_die(*arguments: Any) -> bytes:
+        really_sign(*arguments)
+        return die()  # type: ignore[no-any-return]
+
+    if moment == MOMENTS[0]:
+        ingest._Round.finish = die  # type: ignore[method-assign]
+    elif moment == MOMENTS[1]:
+        ingest.reply.sign = die
+    else:
+        ingest.reply.sign = sign_and_die
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

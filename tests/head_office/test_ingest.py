@@ -1,0 +1,291 @@
+"""What head office makes of a batch: taken, repeated, asked for again, or set aside with a reason."""
+
+import os
+
+import pytest
+
+from head_office.errors import (
+    BadRequestError,
+    CertificateExpiredError,
+    CertificateRefusedError,
+    DeviceBlockedError,
+    NotYourCheckpointError,
+    TooLargeError,
+    UnknownVersionError,
+)
+from sync import cbor
+from sync.envelope import NO_HASH, Lane, envelope_digest
+from sync.envelope import seal as wire_seal
+from sync.receipt import Verdict
+from tests.head_office.conftest import Office
+from tests.head_office.device import Device, claim_packet
+
+ACCEPTED, DUPLICATE = (Verdict.ACCEPTED, None), (Verdict.DUPLICATE, None)
+
+
+def test_claims_are_stored_unchanged_and_in_order(office: Office) -> None:
+    """Each packet of a batch gets its own number, and the receipt names the head head office now waits behind."""
+    device = office.device()
+    packets = [device.seal(number=n) for n in (1, 2, 3)]
+    receipt = office.receive(device, *packets)
+    assert [v.verdict for v in receipt.verdicts] == [Verdict.ACCEPTED] * 3
+    assert [v.digest for v in receipt.verdicts] == [envelope_digest(p) for p in packets]
+    assert len({v.receipt_no for v in receipt.verdicts}) == 3
+    core = next(head for head in receipt.lanes if head.lane is Lane.CORE)
+    assert (core.next_seq, core.head_hash) == (4, envelope_digest(packets[-1]))
+    assert office.stored() == packets
+    assert office.wakes == 1
+
+
+def test_a_lost_reply_is_made_good_by_sending_again(office: Office) -> None:
+    """The second answer to the same packets says duplicate and repeats the numbers of the first."""
+    device = office.device()
+    packets = [device.seal(number=n) for n in (1, 2)]
+    first = office.receive(device, *packets)
+    again = office.receive(device, *packets)
+    assert [v.verdict for v in again.verdicts] == [Verdict.DUPLICATE] * 2
+    assert [(v.receipt_no, v.stored_at) for v in again.verdicts] == [
+        (v.receipt_no, v.stored_at) for v in first.verdicts
+    ]
+    assert office.stored() == packets
+    assert len(office.claims()) == 2
+
+
+def test_an_empty_round_tells_where_each_chain_stands(office: Office) -> None:
+    """A device whose reply was lost learns from the next receipt that everything is here."""
+    device = office.device()
+    packet = device.seal()
+    office.receive(device, packet)
+    receipt = office.receive(device)
+    heads = {head.lane: (head.next_seq, head.head_hash) for head in receipt.lanes}
+    assert heads == {Lane.CORE: (2, envelope_digest(packet)), Lane.DOCUMENTS: (1, NO_HASH)}
+
+
+def test_the_same_packet_twice_in_one_batch_counts_once(office: Office) -> None:
+    """A queue that repeats itself inside a batch changes nothing."""
+    device = office.device()
+    packet = device.seal()
+    assert office.verdicts(device, packet, packet) == [ACCEPTED, DUPLICATE]
+    assert office.stored() == [packet]
+
+
+def test_a_gap_is_asked_for_again_and_nothing_behind_it_is_stored(office: Office) -> None:
+    """A packet that comes before its predecessor stays on the device."""
+    device = office.device()
+    first, second = device.seal(number=1), device.seal(number=2)
+    assert office.verdicts(device, second) == [(Verdict.RETRY_LATER, "gap")]
+    assert office.stored() == []
+    assert office.verdicts(device, first, second) == [ACCEPTED, ACCEPTED]
+
+
+def test_a_restored_disk_image_is_seen_kept_and_never_overwrites(office: Office) -> None:
+    """Two different claims under one number: both are in custody, the lane is frozen, an alarm is raised."""
+    device = office.device()
+    before = device.chains[Lane.CORE].next_seq, device.chains[Lane.CORE].head
+    original = device.seal(number=1)
+    office.receive(device, original)
+    device.chains[Lane.CORE].next_seq, device.chains[Lane.CORE].head = before
+    other = device.seal(number=2)
+    later = device.seal(number=3)
+    assert office.verdicts(device, other) == [(Verdict.QUARANTINED, "fork")]
+    assert office.verdicts(device, later) == [(Verdict.QUARANTINED, "lane_frozen")]
+    assert office.stored() == [original, other, later]
+    # The device's own statement gave it away first: its chain was shorter than what it had sent.
+    assert "fork" in office.alarm_kinds()
+    assert [row["kpj"] for row in office.claims()] == ["99ZZ0000001"]
+    # Asked again, the answers do not change.
+    assert office.verdicts(device, original, other, later) == [DUPLICATE] * 3
+
+
+def test_a_packet_with_another_past_freezes_the_lane(office: Office) -> None:
+    """The right number behind the wrong predecessor is a second history, too."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    device.chains[Lane.CORE].head = os.urandom(32)
+    assert office.verdicts(device, device.seal(number=2)) == [(Verdict.QUARANTINED, "chain_broken")]
+    assert office.alarm_kinds() == ["chain_broken"]
+
+
+def test_a_frozen_lane_does_not_stop_the_other_lane_or_a_new_epoch(office: Office) -> None:
+    """After a fork the device starts a new queue, and its claims reach the desk again."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    device.chains[Lane.CORE].head = os.urandom(32)
+    office.receive(device, device.seal(number=2))
+    assert office.verdicts(device, device.seal(b"scan", lane=Lane.DOCUMENTS)) == [ACCEPTED]
+    device.new_epoch()
+    assert office.verdicts(device, device.seal(number=3)) == [ACCEPTED]
+    assert office.alarm_kinds() == ["chain_broken", "new_epoch"]
+
+
+def test_an_epoch_nobody_announced_is_not_taken(office: Office) -> None:
+    """Packets of a new queue wait until a signed checkpoint names it."""
+    device = office.device()
+    known = device.checkpoint()
+    device.new_epoch()
+    packet = device.seal()
+    reply = office.ingest.receive(device.tls_certificate, device.batch(packet, checkpoint=known))
+    verdict = device.verified(reply).verdicts[0]
+    assert (verdict.verdict, verdict.reason) == (Verdict.RETRY_LATER, "epoch_not_announced")
+    assert office.verdicts(device, packet) == [ACCEPTED]
+
+
+def test_a_shorter_chain_than_before_raises_an_alarm_and_freezes_nothing(office: Office) -> None:
+    """An old batch played back by somebody on the way must not be able to stop a device."""
+    device = office.device()
+    old = device.batch(device.seal(number=1))
+    office.ingest.receive(device.tls_certificate, old)
+    office.receive(device, device.seal(number=2))
+    office.ingest.receive(device.tls_certificate, old)
+    assert office.alarm_kinds() == ["rolled_back"]
+    assert office.verdicts(device, device.seal(number=3)) == [ACCEPTED]
+
+
+def test_rotten_bytes_do_not_block_the_claims_behind_them(office: Office) -> None:
+    """A row that went bad on the device's disk is kept as evidence in its place, and the chain goes on."""
+    device = office.device()
+    good, spoilt, behind = device.seal(number=1), bytearray(device.seal(number=2)), device.seal(number=3)
+    spoilt[-1] ^= 1
+    verdicts = office.verdicts(device, good, bytes(spoilt), behind)
+    assert verdicts == [ACCEPTED, (Verdict.QUARANTINED, "bad_signature"), ACCEPTED]
+    assert office.stored() == [good, bytes(spoilt), behind]
+    assert office.alarm_kinds() == ["unreadable"]
+    assert [row["kpj"] for row in office.claims()] == ["99ZZ0000001", "99ZZ0000003"]
+    assert office.verdicts(device, good, bytes(spoilt), behind) == [DUPLICATE] * 3
+
+
+def test_several_unreadable_rows_in_a_row_do_not_block_either(office: Office) -> None:
+    """What cannot be read at all takes the places its authentic successor leaves for it."""
+    device = office.device()
+    _lost = [device.seal(number=n) for n in (1, 2)]
+    behind = device.seal(number=3)
+    verdicts = office.verdicts(device, b"\x00garbage", b"more", behind)
+    assert verdicts == [(Verdict.QUARANTINED, "trailing_bytes"), (Verdict.QUARANTINED, "truncated"), ACCEPTED]
+    assert office.verdicts(device, b"\x00garbage", b"more", behind) == [DUPLICATE] * 3
+    assert len(office.stored()) == 3
+
+
+def test_the_true_packet_that_turns_up_after_rotten_bytes_is_kept(office: Office) -> None:
+    """If the bytes were spoilt on the way and not on the disk, the real claim is still not lost."""
+    device = office.device()
+    true, behind = device.seal(number=1), device.seal(number=2)
+    office.receive(device, true[:-1] + bytes([true[-1] ^ 1]), behind)
+    assert office.verdicts(device, true) == [(Verdict.QUARANTINED, "fork")]
+    assert true in office.stored()
+
+
+def test_rotten_bytes_with_nothing_behind_them_are_not_stored(office: Office) -> None:
+    """Without an authentic successor there is no proof that the device means these bytes."""
+    device = office.device()
+    spoilt = device.seal()[:-1] + b"\x00"
+    assert office.verdicts(device, spoilt) == [(Verdict.NOT_YOURS, "bad_signature")]
+    assert office.stored() == []
+
+
+def test_another_devices_packet_is_not_this_ones(office: Office) -> None:
+    """A packet is taken only from the device that made it."""
+    device, other = office.device("SN-1"), office.device("SN-2")
+    assert office.verdicts(device, other.seal()) == [(Verdict.NOT_YOURS, "wrong_device")]
+    assert office.stored() == []
+
+
+def test_a_packet_signed_with_an_unknown_key_stays_on_the_device(office: Office) -> None:
+    """A key we have not heard of may be our fault, so the device is asked to keep the packet."""
+    device, stranger = office.device(), Device()
+    packet = wire_seal(claim_packet(device.device_id).encode(), device.header(), stranger.signer, device.recipients)
+    assert office.verdicts(device, packet) == [(Verdict.RETRY_LATER, "unknown_key")]
+
+
+def test_a_checkpoint_of_another_device_is_refused(office: Office) -> None:
+    """The TLS certificate and the signed checkpoint must name the same device."""
+    device, other = office.device("SN-1"), office.device("SN-2")
+    with pytest.raises(NotYourCheckpointError):
+        office.ingest.receive(device.tls_certificate, other.batch())
+    with pytest.raises(NotYourCheckpointError):
+        office.ingest.receive(device.tls_certificate, device.batch(signer=other.signer))
+
+
+def test_a_forged_checkpoint_is_refused(office: Office) -> None:
+    """Naming the right key is not signing with it."""
+    device = office.device()
+    body = bytearray(device.batch())
+    body[-2] ^= 1  # the last byte of the signature stands before the empty packet list
+    with pytest.raises(NotYourCheckpointError):
+        office.ingest.receive(device.tls_certificate, bytes(body))
+
+
+def test_a_blocked_device_is_served_no_more_and_again_after_release(office: Office) -> None:
+    """The deny list counts from the next request, and what waited on the device is accepted after its release."""
+    device = office.device()
+    packet = device.seal()
+    office.registry.block(device.device_id, "stolen", by="test")
+    with pytest.raises(DeviceBlockedError):
+        office.receive(device, packet)
+    assert office.stored() == []
+    office.registry.release(device.device_id, by="test")
+    assert office.verdicts(device, packet) == [ACCEPTED]
+
+
+def test_an_expired_tls_certificate_is_named_so(office: Office) -> None:
+    """After ninety days the device hears why it is refused; its packets stay where they are."""
+    device = office.device()
+    office.clock.advance(days=91)
+    with pytest.raises(CertificateExpiredError):
+        office.receive(device, device.seal())
+
+
+def test_a_certificate_of_the_signing_key_does_not_open_the_line(office: Office) -> None:
+    """Only certificates made for TLS identify a connection."""
+    device = office.device()
+    row = office.ledger.read("SELECT certificate FROM certificates WHERE purpose = 'signing'")[0]
+    with pytest.raises(CertificateRefusedError):
+        office.ingest.receive(bytes(row["certificate"]), device.batch())
+
+
+def test_packets_of_a_later_message_version_are_refused_by_name(office: Office) -> None:
+    """An agent that is ahead of head office hears that, and not that it is broken."""
+    device = office.device()
+    with pytest.raises(UnknownVersionError):
+        office.ingest.receive(device.tls_certificate, cbor.encode([2, b"", []]))
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"\x00", cbor.encode([1, b"", []]), cbor.encode({"a": 1})])
+def test_garbage_is_refused(office: Office, body: bytes) -> None:
+    """What is not a batch is refused as a whole."""
+    device = office.device()
+    with pytest.raises(BadRequestError):
+        office.ingest.receive(device.tls_certificate, body)
+
+
+def test_too_many_packets_are_refused(office: Office) -> None:
+    """A batch of more packets than the protocol allows is refused before anything is checked."""
+    device = office.device()
+    with pytest.raises(TooLargeError):
+        office.ingest.receive(device.tls_certificate, cbor.encode([1, b"", [b""] * 600]))
+
+
+def test_the_devices_clock_is_recorded_and_orders_nothing(office: Office) -> None:
+    """A packet of the year 2031 is stored like any other; both clocks stand beside it."""
+    device = office.device()
+    office.receive(device, device.seal())
+    row = office.ledger.read("SELECT * FROM packets")[0]
+    assert (row["created_monotonic_ns"], row["clock_offset_ms"], row["clock_error_ms"]) == (5_000_000_000, 120, 400)
+    seen = office.ledger.read("SELECT * FROM devices")[0]
+    assert seen["clock_offset_ms"] == 4 * 60 * 1000
+
+
+def test_what_one_device_is_told_does_not_depend_on_what_others_sent(office: Office) -> None:
+    """The answer to a claim says nothing of whether its person is known already."""
+    first, second = office.device("SN-1"), office.device("SN-2")
+    office.receive(first, first.seal(number=7))
+    office.claims()
+    known, unknown = office.receive(second, second.seal(number=7)), office.receive(second, second.seal(number=8))
+    shown = [
+        {
+            name: value
+            for name, value in receipt.verdicts[0].to_map().items()
+            if name not in ("seq", "digest", "receipt_no")
+        }
+        for receipt in (known, unknown)
+    ]
+    assert shown[0] == shown[1]

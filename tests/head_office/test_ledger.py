@@ -1,0 +1,146 @@
+"""The ledger's promises about its file: settings, one writer, damage found at start, rights."""
+
+import multiprocessing
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from head_office.errors import LedgerBrokenError, LedgerBusyError, LedgerSettingsError
+from head_office.ledger import SqliteLedger
+from head_office.migrations import STEPS
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+def add_alarms(file: Path, count: int) -> None:
+    ledger = SqliteLedger(file)
+    for _ in range(count):
+        with ledger.transaction() as tx:
+            n = tx.execute("SELECT count(*) AS n FROM alarms")[0]["n"]
+            tx.execute("INSERT INTO alarms (at, device_id, kind) VALUES (?, 'd', 'k')", (n,))
+    ledger.close()
+
+
+def test_durability_settings_are_in_force_on_every_open(file: Path) -> None:
+    """Write-ahead log and full flushing hold the second time as well, on the connection that writes."""
+    for _ in range(2):
+        ledger = SqliteLedger(file)
+        with ledger.transaction() as tx:
+            assert tx.execute("PRAGMA synchronous")[0][0] == 2
+            assert tx.execute("PRAGMA journal_mode")[0][0] == "wal"
+            assert tx.execute("PRAGMA wal_autocheckpoint")[0][0] == 0
+        ledger.close()
+
+
+def test_a_setting_that_does_not_take_stops_the_start(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where SQLite cannot give full flushing, head office does not run at all."""
+    monkeypatch.setattr("head_office.ledger.SETTINGS", (("synchronous", "7"),))
+    with pytest.raises(LedgerSettingsError) as caught:
+        SqliteLedger(file)
+    assert caught.value.pragma == "synchronous"
+
+
+def test_the_file_is_for_its_owner_only(file: Path) -> None:
+    """Claims hold personal data: nobody else on the machine reads the file or its log."""
+    ledger = SqliteLedger(file)
+    with ledger.transaction() as tx:
+        tx.execute("INSERT INTO alarms (at, device_id, kind) VALUES (1, 'd', 'k')")
+    for part in file.parent.iterdir():
+        assert not part.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO), part.name
+    ledger.close()
+
+
+def test_processes_that_write_at_once_lose_nothing(file: Path) -> None:
+    """Service, worker and admin commands are separate processes; their writes go one after the other."""
+    SqliteLedger(file).close()
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=add_alarms, args=(file, 40)) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    ledger = SqliteLedger(file)
+    ledger.check()
+    assert [row["at"] for row in ledger.read("SELECT at FROM alarms ORDER BY alarm_no")] == list(range(120))
+    ledger.close()
+
+
+def test_a_lock_that_is_never_let_go_ends_in_an_error_and_not_in_a_hang(file: Path) -> None:
+    """A writer that stands still costs the others a refusal they can repeat."""
+    holder, waiter = SqliteLedger(file), SqliteLedger(file, write_wait_s=0.05)
+    with holder.transaction(), pytest.raises(LedgerBusyError), waiter.transaction():
+        pass
+    with waiter.transaction() as tx:
+        tx.execute("SELECT 1")
+    waiter.close()
+    holder.close()
+
+
+def test_threads_share_one_ledger(file: Path) -> None:
+    """Requests are answered by several threads over one ledger."""
+    ledger = SqliteLedger(file)
+
+    def write() -> None:
+        for _ in range(25):
+            with ledger.transaction() as tx:
+                n = tx.execute("SELECT count(*) AS n FROM alarms")[0]["n"]
+                tx.execute("INSERT INTO alarms (at, device_id, kind) VALUES (?, 'd', 'k')", (n,))
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [row["at"] for row in ledger.read("SELECT at FROM alarms ORDER BY alarm_no")] == list(range(100))
+    ledger.close()
+
+
+def test_an_act_that_raises_leaves_nothing_behind(file: Path) -> None:
+    """A transaction is all or nothing."""
+    ledger = SqliteLedger(file)
+
+    def insert_and_fail() -> None:
+        with ledger.transaction() as tx:
+            tx.execute("INSERT INTO alarms (at, device_id, kind) VALUES (1, 'd', 'k')")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        insert_and_fail()
+    assert ledger.read("SELECT * FROM alarms") == []
+    ledger.close()
+
+
+def test_damage_is_found_when_the_service_starts(file: Path) -> None:
+    """A ledger with spoilt pages is not served from."""
+    add_alarms(file, 200)
+    content = bytearray(file.read_bytes())
+    for at in range(8192, len(content) - 100, 4096):
+        content[at : at + 64] = b"\xff" * 64
+    file.write_bytes(content)
+    with pytest.raises(LedgerBrokenError):
+        SqliteLedger(file).check()
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(file: Path) -> None:
+    """Nothing is ever recreated over what is there."""
+    file.write_bytes(b"not a database, but somebody's data " * 200)
+    before = file.read_bytes()
+    with pytest.raises(LedgerBrokenError):
+        SqliteLedger(file)
+    assert file.read_bytes() == before
+
+
+def test_each_schema_step_is_applied_once_and_recorded(file: Path) -> None:
+    """Opening an up-to-date ledger changes nothing."""
+    for _ in range(2):
+        SqliteLedger(file).close()
+    with sqlite3.connect(file) as reader:
+        names = [row[0] for row in reader.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
+    assert names == [name for name, _ in STEPS]
