@@ -1,0 +1,192 @@
+"""``make kiosk``: agent, virtual devices and head office left running, to try commands on.
+
+pcscd and the virtual devices live in a network namespace of their own (the virtual reader listens on every
+interface); agent and head office share this machine's network, so that a browser reaches them. What the
+devices do is asked for on a control socket::
+
+    python -m mpos_agent.demo.kiosk insert 2      # the card of person 2
+    python -m mpos_agent.demo.kiosk remove        # take the card away
+    python -m mpos_agent.demo.kiosk touch 4       # finger 4: right index of person 2 (2n right, 2n+1 left)
+    python -m mpos_agent.demo.kiosk lift | sam-in | sam-out | unplug | plug
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mpos_agent.demo import private_pcscd
+from mpos_agent.demo.stage import OPERATOR, READY_TIMEOUT_S, STOP_TIMEOUT_S, SUPERVISOR, Stage, StageError, program
+from mpos_agent.demo.story import ensure_own
+
+FOLDER = Path(".demo/kiosk")
+CONTROL = "control.sock"
+CONTROL_TIMEOUT_S = 30.0
+"""Laying a new person's card on the reader grows two fingers first."""
+OUTSIDE, DEVICES = "--outside", "--devices"
+WORDS = {
+    "insert": lambda rest: {"do": "insert_card", "person": int(rest[0]) if rest else 1},
+    "remove": lambda _rest: {"do": "remove_card"},
+    "touch": lambda rest: {"do": "touch", "finger": int(rest[0]) if rest else 2},
+    "lift": lambda _rest: {"do": "lift"},
+    "sam-in": lambda _rest: {"do": "insert_sam"},
+    "sam-out": lambda _rest: {"do": "remove_sam"},
+    "plug": lambda _rest: {"do": "plug"},
+    "unplug": lambda _rest: {"do": "unplug"},
+}
+
+
+def serve_devices(folder: Path) -> int:
+    """The devices' own process; ends when its standard input does."""
+    # Only this process needs the network and the emulators.
+    from matcher import Network  # noqa: PLC0415
+    from mpos_agent.demo.counter import VirtualCounter  # noqa: PLC0415
+    from mpos_agent.demo.fingers import SyntheticFingers  # noqa: PLC0415
+
+    real = os.environ.get(private_pcscd.MARK) == "1"
+    pcscd = None
+    if real:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=CONTROL_TIMEOUT_S)
+        pcscd = private_pcscd.start_pcscd()
+    try:
+        with (
+            VirtualCounter(folder, SyntheticFingers(), Network.load(), real_pcscd=real) as counter,
+            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
+        ):
+            counter.insert_card(1)
+            counter.touch(2)
+            (folder / "settings.json").write_text(json.dumps(counter.settings()))
+            listener.bind(str(folder / CONTROL))
+            (folder / CONTROL).chmod(0o600)
+            listener.listen(4)
+            while True:
+                caller, _ = listener.accept()
+                with caller, caller.makefile("rw") as line:
+                    caller.settimeout(CONTROL_TIMEOUT_S)
+                    with contextlib.suppress(OSError):
+                        line.write(counter.obey(line.readline()) + "\n")
+                        line.flush()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        if pcscd is not None:
+            private_pcscd.stop_pcscd(pcscd)
+
+
+def ask(folder: Path, words: list[str]) -> int:
+    """One word to the running devices."""
+    if words[0] not in WORDS:
+        print(f"unknown word {words[0]!r}; known are {', '.join(WORDS)}", file=sys.stderr)
+        return 2
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            caller.settimeout(CONTROL_TIMEOUT_S)
+            caller.connect(str(folder / CONTROL))
+            caller.sendall(json.dumps(WORDS[words[0]](words[1:])).encode() + b"\n")
+            print(caller.makefile().readline().strip())
+    except OSError as error:
+        print(f"the kiosk does not run here ({error.strerror}); start it with: make kiosk", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run_kiosk(folder: Path) -> int:
+    """Start everything, say where it is, wait for Ctrl-C, stop everything."""
+    console = Console(highlight=False)
+    ensure_own(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    devices = folder / "devices"
+    devices.mkdir(parents=True)
+    real = os.environ.get(private_pcscd.MARK) == "1"
+    apart = ["unshare", "--net"] if real else []
+    process = subprocess.Popen(
+        [*apart, sys.executable, "-m", "mpos_agent.demo.kiosk", DEVICES, str(devices)], start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not (devices / CONTROL).exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StageError("the virtual devices did not start")
+            time.sleep(0.1)
+        settings = json.loads((devices / "settings.json").read_text())
+        with Stage(folder, settings, api_port=8765) as stage:
+            stage.found_head_office()
+            stage.start_head_office()
+            stage.start_agent()
+            stage.enrol()
+            _tell(console, stage, real)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
+            console.print("\nStopping; the queue and head office's ledger stay in", str(folder))
+    except StageError as error:
+        console.print(f"[bold red]The kiosk stopped:[/bold red] {error}", soft_wrap=True)
+        return 1
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return 0
+
+
+def _tell(console: Console, stage: Stage, real: bool) -> None:
+    agent = " ".join([program("mpos-agent")[0], "claim", "--config", str(stage.config)])
+    table = Table("try", "to", title="Running. Ctrl-C stops everything.", title_justify="left", show_edge=False)
+    table.add_row(agent, f"make a claim (operator {OPERATOR[0]}, PIN {OPERATOR[1]})")
+    table.add_row(agent.replace(" claim ", " status "), "see readers, scanner, queue, head office")
+    table.add_row("http://127.0.0.1:8765/", "reach the local API (needs a credential: mpos-agent caller add)")
+    table.add_row(f"{stage.url}/desk", "see head office's list (make a user: mpos-head-office desk-user add)")
+    table.add_row("python -m mpos_agent.demo.kiosk touch 0", "put a stranger's finger on the glass")
+    table.add_row("python -m mpos_agent.demo.kiosk remove", "take the card away (insert 2 lays another one)")
+    console.print(table)
+    console.print(
+        f"Supervisor {SUPERVISOR[0]}, PIN {SUPERVISOR[1]}. Card and SAM in " + ("pcscd." if real else "sockets.")
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Entry of ``python -m mpos_agent.demo.kiosk``."""
+    folder = FOLDER.resolve()
+    match arguments:
+        case []:
+            return _in_a_mount_namespace(folder)
+        case [mark] if mark == OUTSIDE:
+            private_pcscd.mount_runtime()
+            os.environ[private_pcscd.MARK] = "1"
+            return run_kiosk(folder)
+        case [mark, devices] if mark == DEVICES:
+            return serve_devices(Path(devices))
+        case words:
+            return ask(folder / "devices", words)
+
+
+def _in_a_mount_namespace(folder: Path) -> int:
+    reason = private_pcscd.missing_parts() or (
+        None if private_pcscd.namespaces_allowed() else "this machine does not allow private namespaces"
+    )
+    if reason is not None:
+        print(f"no pcscd: {reason}; card and SAM are reached over Unix sockets", file=sys.stderr)
+        return run_kiosk(folder)
+    command = [
+        *private_pcscd.unshare_command(share_network=True),
+        sys.executable,
+        "-m",
+        "mpos_agent.demo.kiosk",
+        OUTSIDE,
+    ]
+    return private_pcscd.replace_process(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
