@@ -36,8 +36,8 @@ ACTIVITY_SHARE: Final = 0.25
 FINGER_CLOSING: Final = 25
 """px; gaps of this size inside the finger are closed, then specks of it outside removed."""
 
-FINGER_MARGIN: Final = 24
-"""px kept around the finger: what the network's 7x7 and dilated kernels see at half scale."""
+FINGER_MARGIN: Final = 16
+"""px kept around the finger at least. With 4 one minutia in 30 differs from the uncut picture's, with 16 one in 70."""
 
 GRID: Final = 32
 """px; the network halves its picture five times."""

@@ -9,7 +9,7 @@ from matcher.extract.network import Network
 from matcher.extract.parameters import DPI, MAX_DPI, MAX_SIDE, MIN_DPI, MIN_SIDE, POSITION_THRESHOLD
 from matcher.extract.polarity import dark_ridges
 from matcher.extract.resample import positions_at_500_dpi, resampled
-from matcher.extract.segment import finger_box, finger_mask, padded_to_grid
+from matcher.extract.segment import finger_box, finger_mask, window
 from matcher.template import Template
 from matcher.tracing import Trace, silent
 
@@ -45,7 +45,7 @@ def extract(pixels: NDArray[np.uint8], dpi: float, network: Network, trace: Trac
     trace("image", image)
     trace("mask", mask)
     rows, columns = finger_box(mask, *image.shape)
-    findings = network.look(padded_to_grid(image[rows, columns]), POSITION_THRESHOLD)
+    findings = network.look(window(image, rows, columns), POSITION_THRESHOLD)
     trace("blurred", findings.blurred)
     fine_rows, fine_columns = fine_positions(findings)
     template = Template.of(

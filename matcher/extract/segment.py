@@ -52,34 +52,41 @@ def finger_mask(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def finger_box(mask: NDArray[np.uint8], height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns around the finger with a margin; the whole picture where there is none.
+    """Rows and columns of the network's window around the finger; the whole picture where there is none.
 
-    A side longer than any finger is cut to the longest allowed around the finger's middle.
+    The picture lies in the middle of a frame of multiples of 32 px, and the window is cut on that frame's grid:
+    the network halves its picture five times, and its answer depends on where the halvings fall. So the window may
+    begin before the picture and end after it. A side longer than any finger is cut around the finger's middle.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
-        return _bounded(0, height, height), _bounded(0, width, width)
+        return _on_grid(0, height, height), _on_grid(0, width, width)
     return (
-        _bounded(int(rows[0]) * STEP - FINGER_MARGIN, (int(rows[-1]) + 1) * STEP + FINGER_MARGIN, height),
-        _bounded(int(columns[0]) * STEP - FINGER_MARGIN, (int(columns[-1]) + 1) * STEP + FINGER_MARGIN, width),
+        _on_grid(int(rows[0]) * STEP - FINGER_MARGIN, (int(rows[-1]) + 1) * STEP + FINGER_MARGIN, height),
+        _on_grid(int(columns[0]) * STEP - FINGER_MARGIN, (int(columns[-1]) + 1) * STEP + FINGER_MARGIN, width),
     )
 
 
-def _bounded(first: int, last: int, side: int) -> slice:
+def _on_grid(first: int, last: int, side: int) -> slice:
     first, last = max(first, 0), min(last, side)
-    if last - first > MAX_CROP:
-        first = (first + last - MAX_CROP) // 2
-        last = first + MAX_CROP
-    return slice(first, last)
+    if last - first > MAX_CROP - GRID:
+        first = (first + last - MAX_CROP + GRID) // 2
+        last = first + MAX_CROP - GRID
+    before = (-side % GRID) // 2
+    return slice((first + before) // GRID * GRID - before, -(-(last + before) // GRID) * GRID - before)
 
 
-def padded_to_grid(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Grey levels as float, filled up to multiples of 32 with the background on the right and below.
+def window(image: NDArray[np.uint8], rows: slice, columns: slice) -> NDArray[np.float32]:
+    """The window's grey levels as float; beyond the picture the brighter quartile of its border.
 
-    The fill is the brighter quartile of the border, which is background or valley: a hard edge would look like ridges.
+    That is background or valley: a hard dark edge would look like ridges.
     """
     height, width = image.shape
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    filled = np.full((-(-height // GRID) * GRID, -(-width // GRID) * GRID), np.quantile(border, 0.75), np.float32)
-    filled[:height, :width] = image
+    filled = np.full((rows.stop - rows.start, columns.stop - columns.start), np.quantile(border, 0.75), np.float32)
+    top, bottom = max(rows.start, 0), min(rows.stop, height)
+    left, right = max(columns.start, 0), min(columns.stop, width)
+    filled[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start] = image[
+        top:bottom, left:right
+    ]
     return filled
