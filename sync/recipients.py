@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 
 from sync import cbor
-from sync.errors import EnvelopeError, KeyFormatError, Refusal, WireError
+from sync.errors import CborError, EnvelopeError, KeyFormatError, Refusal, WireError
 from sync.keys import KEY_ID_BYTES
 from sync.records import Blob, Choice, Record, Whole
 
@@ -111,7 +111,10 @@ class RecipientPrivateKey:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The inverse of :meth:`to_bytes`. Raises KeyFormatError."""
-        stored = _StoredPrivateKey.from_map(cbor.decode(data, max_bytes=256))
+        try:
+            stored = _StoredPrivateKey.from_map(cbor.decode(data, max_bytes=256))
+        except CborError as error:
+            raise KeyFormatError(error.refusal, detail="not a stored recipient key") from error
         return cls(stored.suite, stored.secret)
 
     def to_bytes(self) -> bytes:
