@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from mpos_agent.audit import Act
+from mpos_agent.audit import Act, Fact
 from mpos_agent.claim.counter import CardProgress, Counter, FingerProgress
 from mpos_agent.claim.draft import ClaimDraft, FallbackCode, TrailEntry, WithdrawReason
 from mpos_agent.claim.draft_store import Captured
@@ -174,8 +174,7 @@ class ClaimSession:
     def summary(self) -> dict[str, Any]:
         """What is read back to the member before :meth:`confirm`."""
         self._check_possible("confirm")
-        with self._counter.store.transaction():
-            self._counter.audit.record(Act.SUMMARY_SHOWN, claim_id=self.claim_id, person_id=self.operator_id)
+        self._record(Act.SUMMARY_SHOWN, {})
         return confirm.summary(self._draft, self._counter.tables)
 
     def confirm(
@@ -224,7 +223,7 @@ class ClaimSession:
         """The chip's photo (JPEG) for the comparison; None when there is none."""
         photo = self._counter.store.photo(self.claim_id)
         if photo is not None:
-            self._counter.audit.record(Act.PHOTO_SHOWN, claim_id=self.claim_id, person_id=self.operator_id)
+            self._record(Act.PHOTO_SHOWN, {})
         return photo
 
     def view(self) -> dict[str, Any]:
@@ -274,10 +273,9 @@ class ClaimSession:
         return self._outcome(happened)
 
     def _saved(self, happened: Happened) -> ClaimDraft:
-        store, audit = self._counter.store, self._counter.audit
-        ids = {"claim_id": self.claim_id, "person_id": self.operator_id}
+        store = self._counter.store
         if happened.event is None:
-            audit.record(happened.act, happened.facts, **ids)
+            self._record(happened.act, happened.facts)
             return self._draft
         draft = self._moved(happened.draft, happened.event)
         with store.transaction():
@@ -288,8 +286,11 @@ class ClaimSession:
                 if draft.photo_check is not None and not self._policy.send_chip_photo:
                     # It was only needed for that comparison.
                     store.drop_photo(draft.claim_id)
-            audit.record(happened.act, happened.facts, **ids, state=draft.state)
+            self._record(happened.act, {**happened.facts, "state": draft.state})
         return draft
+
+    def _record(self, act: Act, facts: Mapping[str, Fact]) -> bytes:
+        return self._counter.audit.record(act, facts, claim_id=self.claim_id, person_id=self.operator_id)
 
     def _moved(self, draft: ClaimDraft, event: Event) -> ClaimDraft:
         state = next_state(self._draft.state, event)
@@ -297,17 +298,16 @@ class ClaimSession:
         return replace(draft, state=state, revision=self._draft.revision + 1, trail=(*draft.trail, entry))
 
     def _seal(self, declaration: Declaration) -> StepOutcome:
-        counter, store, audit = self._counter, self._counter.store, self._counter.audit
+        counter, store = self._counter, self._counter.store
         site = counter.site()
         if site is None:
             raise NotEnrolledError("this device", "nothing can be sealed before it is enrolled")
         at = counter.clock.now()
-        ids = {"claim_id": self.claim_id, "person_id": self.operator_id}
         sealed = self._moved(self._draft, Event.MEMBER_CONFIRMED)
         slip = slip_of(sealed, site, counter.tables, at)
         photo = store.photo(self.claim_id)
         with store.transaction():
-            head = audit.record(Act.CONFIRMED, **ids, state=sealed.state, missing=len(sealed.missing_documents))
+            head = self._record(Act.CONFIRMED, {"state": sealed.state, "missing": len(sealed.missing_documents)})
             packet = seal.packet_of(sealed, counter, site, declaration=declaration, at=at, audit_head=head, photo=photo)
             queued = counter.outbox_put(packet)
             state = next_state(sealed.state, Event.PACKET_STORED)
@@ -321,8 +321,9 @@ class ClaimSession:
                 slip=slip.as_json(),
             )
             store.delete(self.claim_id)
-            audit.record(
-                Act.PACKET_QUEUED, **ids, state=state, size=queued.size_bytes, seq=queued.seq, digest=queued.digest
+            self._record(
+                Act.PACKET_QUEUED,
+                {"state": state, "size": queued.size_bytes, "seq": queued.seq, "digest": queued.digest},
             )
         # Only after the commit: until then the claim is what it was.
         self._draft = replace(sealed, state=state)

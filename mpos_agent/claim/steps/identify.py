@@ -40,7 +40,8 @@ def read_chip(
     """One tap. The templates go to ``held``; what cannot be used of the record is wiped on every way out."""
     if draft.consent is None or not draft.consent.given:
         return _blocked(draft, Found(Block.CONSENT_NEEDED))
-    held.wipe(draft.claim_id)
+    # Whoever lays a card down now is the member at this counter: nobody else's fingers are kept.
+    held.wipe_all()
     try:
         record = counter.read_card(progress, stop)
     except NoCardError as error:
