@@ -94,6 +94,7 @@ class AgentSection(Section):
 
     state_dir: PathSetting
     run_dir: PathSetting
+    device_serial: OptionalText
     language: Language
     accept_test_identities: bool
     """True lets identity numbers of the unassigned province 99 pass: demonstration and drill, never a counter."""
@@ -146,11 +147,10 @@ class UploadSection(Section):
 
     url: Annotated[OptionalText, AfterValidator(_https)]
     ca_file: OptionalPath
-    poll_s: float = Field(ge=1, le=86_400)
-    poll_jitter: float = Field(ge=0, le=1)
+    poll_s: float = Field(ge=1, le=3_600)
     connect_timeout_s: float = Field(gt=0, le=300)
     read_timeout_s: float = Field(gt=0, le=600)
-    batch_limit_bytes: int = Field(ge=65_536, le=16 * 1024 * 1024)
+    retention_days: Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, BeforeValidator(_empty_is_none)]
 
 
 class ApiSection(Section):

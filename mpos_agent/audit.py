@@ -140,6 +140,7 @@ FACTS: Final[Mapping[str, Callable[[object], object]]] = {
     "blocks": _whole(0, 500),
     "taps": _whole(0, 1_000),
     "size": _whole(0, 1 << 32),
+    "packets": _whole(0, 1 << 32),
     "seq": _whole(0, (1 << 63) - 1),
     "digest": _digest,
     "role": _member,

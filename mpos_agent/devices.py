@@ -23,6 +23,27 @@ from mpos_agent.errors import ClaimBusyError, StoppingError
 _SLICE_S = 0.5
 
 
+class AnyOf(threading.Event):
+    """Set as soon as one of several events is: the claim's own, the caller's leaving, the agent's stop."""
+
+    def __init__(self, *events: threading.Event) -> None:
+        super().__init__()
+        self._events = events
+
+    def is_set(self) -> bool:
+        """Whether one of them is set."""
+        return any(event.is_set() for event in self._events)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for any of them, looking a few times a second."""
+        waited = 0.0
+        while not self.is_set() and (timeout is None or waited < timeout):
+            step = _SLICE_S if timeout is None else min(_SLICE_S, timeout - waited)
+            self._events[0].wait(step)
+            waited += step
+        return self.is_set()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CardState:
     """What can be said of reader and SAM without touching a card."""
@@ -42,9 +63,15 @@ class CardStation:
         pair: Callable[[], tuple[CardReader, CardReader]],
         secrets: Callable[[], SamSecrets],
         wait_s: float,
+        closing: threading.Event,
     ) -> None:
-        self._pair, self._secrets, self._wait_s = pair, secrets, wait_s
+        self._pair, self._secrets, self._wait_s, self._closing = pair, secrets, wait_s, closing
         self._in_use = threading.Lock()
+        self._interrupted = threading.Event()
+
+    def interrupt(self) -> None:
+        """End the running wait: whoever asked for the card has gone."""
+        self._interrupted.set()
 
     def read(self, progress: Callable[[ReadStep], None], stop: threading.Event) -> CardRecord:
         """Wait for a card and read it; the record is the caller's to wipe.
@@ -56,11 +83,13 @@ class CardStation:
         NoCardError
             Nobody laid a card down in time.
         StoppingError
-            ``stop`` was set while waiting.
+            ``stop`` was set while waiting, the wait was interrupted, or the agent is closing.
         DeviceError
             Whatever reader, SAM or card did.
         """
         with _held(self._in_use, "the card reader is in use"):
+            self._interrupted.clear()
+            stop = AnyOf(stop, self._interrupted, self._closing)
             secrets = self._secrets()
             card_reader, sam_reader = self._pair()
             self._wait(card_reader, stop)
@@ -93,10 +122,15 @@ class CardStation:
 class FingerStation:
     """The scanner: opened for the first attempt, kept open between attempts, closed on any trouble."""
 
-    def __init__(self, find: Callable[[], Sequence[ScannerSource]]) -> None:
-        self._find = find
+    def __init__(self, find: Callable[[], Sequence[ScannerSource]], closing: threading.Event) -> None:
+        self._find, self._closing = find, closing
         self._in_use = threading.Lock()
+        self._interrupted = threading.Event()
         self._scanner: Scanner | None = None
+
+    def interrupt(self) -> None:
+        """End the running attempt: whoever asked for the finger has gone."""
+        self._interrupted.set()
 
     def capture(self, timeout_s: float, stop: threading.Event) -> FingerImage | PlaceAgain:
         """Wait for a finger and give its picture, which is the caller's to wipe.
@@ -109,10 +143,11 @@ class FingerStation:
             Whatever the scanner did; it is closed, and opened anew by the next attempt.
         """
         with _held(self._in_use, "the scanner is in use"):
+            self._interrupted.clear()
             try:
                 if self._scanner is None:
                     self._scanner = self._source().open()
-                return self._scanner.capture(timeout_s, stop)
+                return self._scanner.capture(timeout_s, AnyOf(stop, self._interrupted, self._closing))
             except DeviceError:
                 self._close()
                 raise

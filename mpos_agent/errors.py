@@ -69,11 +69,29 @@ class WrongPinError(AgentError):
     code = "wrong_pin"
 
 
+class WrongRoleError(AgentError):
+    """The PIN is right, the person has another role."""
+
+    code = "wrong_role"
+
+
+class NotYourClaimError(AgentError):
+    """Somebody else opened this claim; it stays bound to them."""
+
+    code = "not_your_claim"
+
+
 class ClaimBusyError(AgentError):
     """Another request is working on this claim, or another claim is using the device."""
 
     code = "claim_busy"
     retryable = True
+
+
+class NotEnrolledError(AgentError):
+    """The device has no identity yet: no claim can be opened and nothing can be sent."""
+
+    code = "not_enrolled"
 
 
 class AlreadyEnrolledError(AgentError):

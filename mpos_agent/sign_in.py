@@ -18,8 +18,6 @@ class SignedIn:
     """A person at the counter, at one calling application."""
 
     person_id: str
-    name: str
-    role: str
     caller: str
 
 

@@ -7,16 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from config.schema import Language, Zone
 from mpos_agent.api.callers import Scope
-from mpos_agent.claim.draft import (
-    ConsentMethod,
-    FallbackCode,
-    IdentitySource,
-    PhotoCompare,
-    Relation,
-    Segment,
-    WithdrawReason,
-)
+from mpos_agent.claim.draft import FallbackCode, WithdrawReason
 from mpos_agent.people import Role
+from sync.packet import ConsentMethod, Declaration, IdentitySource, PhotoCompare, Relation, Segment
 
 
 class Message(BaseModel):
@@ -84,13 +77,16 @@ class OutboxRowReply(Message):
     seq: int
     state: str
     size_bytes: int
-    queued_at: datetime.datetime | None
+    digest: str
+    """SHA-256 of the sealed packet, hex: what a receipt names."""
+    queued_at: datetime.datetime
     attempts: int
     next_attempt_at: datetime.datetime | None
     last_error: str | None
     verdict: str | None
     reason: str | None
     receipt_no: str | None
+    acked_at: datetime.datetime | None
 
 
 class OutboxReply(QueueReply):
@@ -208,7 +204,7 @@ class CallerReply(Message):
 
 
 class StartRequest(Message):
-    """Open a claim."""
+    """Open a claim. Codes are those of ``/v1/tables``."""
 
     programme: str
     reason_code: str
@@ -224,20 +220,27 @@ class ConsentRequest(Message):
     method: ConsentMethod
 
 
+class GiveChipUpRequest(Message):
+    """Go on without the chip, and why."""
+
+    code: FallbackCode
+
+
 class IdentityRequest(Message):
     """Identity typed from a paper, when the chip is not used."""
 
     source: IdentitySource
     fields: dict[str, Any]
+    """nik or identity_no, name, birth_place, birth_date, sex, address, nationality."""
 
 
 class FallbackRequest(Message):
-    """A second person's countersignature."""
+    """A second person's countersignature. Without ``supervisor_id``: pending, in the field only."""
 
     code: FallbackCode
     reason: str
-    supervisor_id: str
-    pin: SecretStr
+    supervisor_id: str | None = None
+    pin: SecretStr = SecretStr("")
     photo_compare: PhotoCompare
 
 
@@ -248,7 +251,7 @@ class PhotoCheckRequest(Message):
 
 
 class DocumentsRequest(Message):
-    """What was shown: type, pages, mime, size_bytes, sha256, legible."""
+    """What was shown; each with type, pages, mime, size_bytes, sha256, legible."""
 
     documents: list[dict[str, Any]]
 
@@ -259,7 +262,87 @@ class FormRequest(Message):
     fields: dict[str, Any]
 
 
+class ConfirmRequest(Message):
+    """The member heard the summary and says yes."""
+
+    member_confirms: bool
+    declaration: Declaration = Declaration.CONFIRMED_ON_SCREEN
+
+
 class WithdrawRequest(Message):
     """Why an open claim is given up."""
 
     reason: WithdrawReason
+
+
+class Finding(Message):
+    """Something found wrong or odd in an input, with its sentence."""
+
+    code: str
+    field: str
+    text_id: str
+    text_en: str
+
+
+class NextPrompt(Message):
+    """What is to be done next, with the words to say."""
+
+    code: str
+    step: str | None
+    """Name of the step; None when the claim is over."""
+    text_id: str
+    text_en: str
+    facts: dict[str, Any]
+
+
+class StepReply(Message):
+    """What came of one step."""
+
+    happened: str
+    accepted: bool
+    """False when something blocks: correct it and do the step again."""
+    state: str
+    blocks: tuple[Finding, ...]
+    cautions: tuple[Finding, ...]
+    text_id: str | None
+    text_en: str | None
+    details: dict[str, Any]
+    next: NextPrompt
+
+
+class StartReply(Message):
+    """An open claim, or what keeps it from being one."""
+
+    accepted: bool
+    claim: dict[str, Any] | None
+    """As ``GET /v1/claims/{claim_id}`` gives it."""
+    blocks: tuple[Finding, ...]
+    elsewhere_id: str | None
+    elsewhere_en: str | None
+
+
+class OpenClaimReply(Message):
+    """An open claim in a list, without personal data."""
+
+    claim_id: str
+    state: str
+    programme: str
+    opened_at: str
+    operator_id: str
+    ticket: str | None
+    readable: bool
+
+
+class OpenClaimsReply(Message):
+    """Claims that were begun and not finished, oldest first."""
+
+    claims: tuple[OpenClaimReply, ...]
+
+
+class SlipReply(Message):
+    """The member's slip, and what head office has said of the packet so far."""
+
+    claim_id: str
+    reference: str
+    slip: dict[str, Any]
+    packet: OutboxRowReply | None

@@ -7,6 +7,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from config.errors import ConfigError
+from drivers.errors import DeviceError
+from matcher.errors import MatcherError
 from mpos_agent import __version__
 from mpos_agent.agent import Agent
 from mpos_agent.api.callers import Callers
@@ -14,9 +17,12 @@ from mpos_agent.api.gate import Asgi, Gate
 from mpos_agent.api.routes import router
 from mpos_agent.errors import AgentError, BadRequestError, NotFoundError
 from mpos_agent.log import happening
-from mpos_agent.outcomes import ROOTS, Outcome, outcome_of
+from mpos_agent.outcomes import Outcome, outcome_of
+from sync.errors import SyncError
 
 _log = logging.getLogger(__name__)
+
+_ROOTS = (AgentError, ConfigError, DeviceError, MatcherError, SyncError)
 
 OPENAPI_PATH = "/v1/openapi.json"
 
@@ -34,7 +40,7 @@ def application(agent: Agent, callers: Callers, *, port: int, limit_bytes: int) 
     )
     app.state.agent = agent
     app.include_router(router)
-    for root in ROOTS:
+    for root in _ROOTS:
         app.add_exception_handler(root, _known)
     app.add_exception_handler(RequestValidationError, _misshapen)
     app.add_exception_handler(HTTPException, _no_such_route)

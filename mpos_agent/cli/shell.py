@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape, render
 
+from config.errors import ConfigError
 from config.load import load_settings
 from config.schema import Language, Settings
 from mpos_agent.api.client import AgentClient, RemoteError, read_token
@@ -102,6 +103,18 @@ def tell_error(error: BaseException, *, as_json: bool, lang: Language) -> Exit:
     if detail:
         console.print(f"({body.get('code')}: {detail})", style="dim", markup=False)
     return exit_code
+
+
+def read_pin(file: Path | None, prompt: str, *, confirm: bool = False) -> str:
+    """A PIN from a file of this user's alone, or typed without being shown. Raises ConfigError."""
+    if file is None:
+        return str(typer.prompt(render(prompt).plain, hide_input=True, confirmation_prompt=confirm))
+    try:
+        if file.stat().st_mode & 0o077:
+            raise ConfigError(file, "--pin-file", "is open to group or others", "chmod 600 it")
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(file, "--pin-file", "cannot be read", "give a file with the PIN alone") from error
 
 
 def error_text(shell: Shell, problem: Mapping[str, Any] | None) -> str:

@@ -57,7 +57,8 @@ def test_codes_tell_causes_apart() -> None:
     seen: dict[str, type[BaseException]] = {}
     for kind in error_classes():
         code = str(vars(kind).get("code", ""))
-        if code:
+        # "Not enrolled" is said by the wire, which cannot import the agent's errors, and by the agent itself.
+        if code and code != "not_enrolled":
             assert code not in seen, f"{kind} and {seen.get(code)} share {code}"
             seen[code] = kind
 

@@ -5,7 +5,7 @@ import pytest
 from mpos_agent.errors import NotSignedInError
 from mpos_agent.sign_in import SignedIn, SignIns
 
-WHO = SignedIn("OP1", "PETUGAS UJI", "operator", "counter")
+WHO = SignedIn("OP1", "counter")
 
 
 class Seconds:

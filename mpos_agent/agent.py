@@ -1,0 +1,459 @@
+"""The agent: owns devices, database, people and open claims. What the local API and the daemon call.
+
+Nothing here knows HTTP, and nothing here names a concrete driver. Every method may be called from any thread;
+what waits for a card or a finger ends soon after :meth:`Agent.begin_to_stop`.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import logging
+import threading
+from collections.abc import Callable, Collection
+from typing import Protocol
+from uuid import UUID
+
+from config.tables import Tables
+from drivers.card.ektp.read import ReadStep
+from drivers.errors import DeviceError
+from drivers.scanner.base import ScannerInfo
+from mpos_agent.audit import Act, AuditLog
+from mpos_agent.claim.counter import Site
+from mpos_agent.claim.draft_store import Captured
+from mpos_agent.claim.happened import OpenClaim, Refused, StepOutcome
+from mpos_agent.claim.session import ClaimDesk, ClaimSession
+from mpos_agent.clock import Clock
+from mpos_agent.devices import CardState, CardStation, FingerStation
+from mpos_agent.errors import (
+    AlreadyEnrolledError,
+    NotFoundError,
+    NotYourClaimError,
+    PinLockedError,
+    StoppingError,
+    WrongPinError,
+    WrongRoleError,
+)
+from mpos_agent.events import EventHub, EventKind
+from mpos_agent.log import happening
+from mpos_agent.people import People, Person, Refusal, Role, SignIn
+from mpos_agent.reader_board import ReaderBoard
+from mpos_agent.sign_in import SignedIn, SignIns
+from mpos_agent.sync_worker import LastRound, SyncWorker
+from sync.edge.database import Database
+from sync.edge.outbox import Outbox
+from sync.edge.outbox_row import OutboxRow
+from sync.edge.uploader import RoundResult
+from sync.errors import SyncError
+from sync.packet import Declaration, Relation, Segment
+from sync.receipt import Verdict
+
+_log = logging.getLogger(__name__)
+
+# One round may take a read time-out (60 s by default) when head office hangs; systemd waits 90 s in all.
+_LAST_ROUND_S = 70.0
+# Somebody waits at a terminal: longer than a slow line's round, shorter than patience.
+_ROUND_NOW_S = 120.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class QueueCounts:
+    """How the queue stands."""
+
+    waiting: int
+    accepted: int
+    refused: int
+    oldest_waiting_s: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReport:
+    """Readers and scanners as they are right now."""
+
+    transport: str
+    readers: tuple[str, ...]
+    card: CardState
+    card_present: bool | None
+    scanners: tuple[ScannerInfo, ...]
+    scanner_problem: DeviceError | None
+
+
+class Watch(Protocol):
+    """Something that reports readers and cards from a thread of its own."""
+
+    def start(self) -> None:
+        """Begin to report."""
+
+    def stop(self) -> None:
+        """End; safe to call twice."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """What the settings say of this counter."""
+
+    name: str
+    zone: str
+    language: str
+    transport: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimWish:
+    """What a claim is opened for."""
+
+    programme: str
+    reason_code: str
+    segment: Segment
+    relation: Relation = Relation.SELF
+    ticket: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What an agent is made of; put together in ``wiring``."""
+
+    station: Station
+    card: CardStation
+    finger: FingerStation
+    allow_sam_try: Callable[[], None]
+    readers: ReaderBoard
+    watch: Watch | None
+    """None where nobody reports on readers (sockets instead of the card service)."""
+    database: Database
+    outbox: Outbox
+    audit: AuditLog
+    people: People
+    desk: ClaimDesk
+    tables: Tables
+    sync: SyncWorker
+    site: Callable[[], Site | None]
+    enrol: Callable[[str, str, str | None], None]
+    events: EventHub
+    sign_ins: SignIns
+    clock: Clock
+    closing: threading.Event
+    """Set once, when the agent begins to stop: every wait ends."""
+
+
+class Agent:
+    """One agent. Start it, call it, stop it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.tables: Tables = parts.tables
+        self.people: People = parts.people
+        self.events: EventHub = parts.events
+        self.sign_ins: SignIns = parts.sign_ins
+        self.started_at = parts.clock.now()
+        self._closed = False
+        parts.sync.tell(self.round_ended)
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Begin to watch readers and to carry the queue. Missing devices and networks are no reason to fail."""
+        parts = self._parts
+        parts.audit.record(Act.STARTED)
+        if parts.database.set_aside is not None:
+            happening(_log, logging.ERROR, "database_set_aside", file=parts.database.set_aside)
+        if parts.watch is not None:
+            parts.watch.start()
+        parts.sync.start()
+
+    def begin_to_stop(self) -> None:
+        """End every wait for a card or a finger and every event stream; new steps are refused from now on."""
+        self._parts.closing.set()
+        self.events.close()
+
+    def stop(self) -> None:
+        """Let the running round end, stop watching. Nothing is lost when it does not end in time."""
+        self.begin_to_stop()
+        if not self._parts.sync.stop(_LAST_ROUND_S):
+            happening(_log, logging.WARNING, "round_cut_off", after_s=_LAST_ROUND_S)
+        if self._parts.watch is not None:
+            self._parts.watch.stop()
+
+    def close(self) -> None:
+        """Wipe what is held, release devices, close the database; safe to call twice."""
+        parts = self._parts
+        parts.closing.set()
+        parts.desk.close()
+        parts.finger.close()
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(SyncError):
+                parts.audit.record(Act.STOPPED)
+        parts.database.close()
+
+    def alive(self) -> bool:
+        """Whether the threads that must run do run."""
+        return self._parts.closing.is_set() or self._parts.sync.alive()
+
+    def one_line(self) -> str:
+        """For ``systemctl status``."""
+        queue, last = self.queue(), self._parts.sync.last()
+        told = "-" if last.problem is None else last.problem.code
+        return f"{queue.waiting} waiting, {queue.refused} refused, last trouble {told}"
+
+    # --- the machine ---
+
+    @property
+    def site(self) -> Site | None:
+        """Where head office says this device stands; None until enrolled."""
+        return self._parts.site()
+
+    @property
+    def station(self) -> Station:
+        """What the settings say of this counter."""
+        return self._parts.station
+
+    @property
+    def clock_trusted(self) -> bool:
+        """Whether head office has confirmed the wall clock."""
+        return self._parts.clock.trusted
+
+    def now(self) -> datetime.datetime:
+        """Wall time, UTC."""
+        return self._parts.clock.now()
+
+    def devices(self) -> DeviceReport:
+        """Readers and scanners; opens none."""
+        parts = self._parts
+        card = parts.card.state()
+        scanners: tuple[ScannerInfo, ...] = ()
+        problem: DeviceError | None = None
+        try:
+            scanners = parts.finger.found()
+        except DeviceError as error:
+            problem = error
+        return DeviceReport(
+            transport=parts.station.transport,
+            readers=parts.readers.names(),
+            card=card,
+            card_present=parts.readers.card_on(card.card_reader),
+            scanners=scanners,
+            scanner_problem=problem,
+        )
+
+    def allow_sam_try(self) -> None:
+        """The technician's word that SAM and secrets belong together now; DeviceError when they cannot be read."""
+        self._parts.allow_sam_try()
+
+    def queue(self) -> QueueCounts:
+        """Waiting, accepted, refused, and how old the oldest waiting packet is."""
+        lanes = self._parts.outbox.counts()
+        oldest = min((lane.oldest_ready_at for lane in lanes if lane.oldest_ready_at is not None), default=None)
+        return QueueCounts(
+            waiting=sum(lane.ready for lane in lanes),
+            accepted=sum(lane.acked + lane.purged for lane in lanes),
+            refused=sum(lane.dead for lane in lanes),
+            oldest_waiting_s=None if oldest is None else max(0.0, (self.now() - oldest).total_seconds()),
+        )
+
+    def outbox_rows(self, most: int) -> list[OutboxRow]:
+        """The newest rows, without their envelopes."""
+        return self._parts.outbox.rows(most=most) if most else []
+
+    def last_round(self) -> LastRound:
+        """What the last round with head office came to."""
+        return self._parts.sync.last()
+
+    def sync_now(self) -> LastRound:
+        """Make a round now and wait for it."""
+        self._refuse_when_stopping()
+        return self._parts.sync.round_now(_ROUND_NOW_S)
+
+    def enrol(self, url: str, token: str, ca_pem: str | None) -> Site:
+        """Turn a one-time token into this device's identity.
+
+        Raises
+        ------
+        AlreadyEnrolledError
+            There is one: a second would orphan what is queued.
+        HeadOfficeError, SyncError
+            By cause.
+        """
+        if self._parts.site() is not None:
+            raise AlreadyEnrolledError
+        self._parts.enrol(url, token, ca_pem)
+        self._parts.audit.record(Act.ENROLLED)
+        self._parts.sync.wake()
+        site = self._parts.site()
+        assert site is not None, "enrolment leaves an identity or raises"
+        return site
+
+    # --- people ---
+
+    def add_person(self, person_id: str, pin: str, roles: Collection[Role], name: str) -> Person:
+        """Add somebody, or give them a new PIN; PersonError says what is wrong with it."""
+        person = self.people.add(person_id, pin, roles, name)
+        self._parts.audit.record(Act.PERSON_ADDED, person_id=person.person_id)
+        return person
+
+    def sign_in(self, person_id: str, pin: str, caller: str) -> tuple[str, Person]:
+        """Check a PIN; gives the token for later requests.
+
+        Raises
+        ------
+        WrongPinError, PinLockedError, WrongRoleError
+        """
+        shown = self.people.authenticate(person_id, pin, Role.OPERATOR)
+        known = self.people.find(person_id)
+        if shown.person is None:
+            assert shown.refusal is not None, "a person or a refusal"
+            self._parts.audit.record(
+                Act.SIGN_IN_REFUSED, person_id=known.person_id if known else None, refusal=shown.refusal
+            )
+            raise self._not_let_in(shown)
+        person = shown.person
+        self._parts.audit.record(Act.SIGNED_IN, person_id=person.person_id)
+        return self.sign_ins.enter(SignedIn(person.person_id, caller)), person
+
+    def sign_out(self, token: str, who: SignedIn) -> None:
+        """Forget a sign-in."""
+        self.sign_ins.leave(token)
+        self._parts.audit.record(Act.SIGNED_OUT, person_id=who.person_id)
+
+    # --- claims ---
+
+    def open_claims(self) -> tuple[OpenClaim, ...]:
+        """Claims that were begun and not finished; no personal data."""
+        return self._parts.desk.open_claims()
+
+    def start_claim(self, who: SignedIn, wish: ClaimWish) -> ClaimSession | Refused:
+        """Open a claim, or say what keeps it from being one. Raises NotEnrolledError."""
+        self._refuse_when_stopping()
+        opened = self._parts.desk.start(
+            operator_id=who.person_id,
+            programme=wish.programme,
+            reason=wish.reason_code,
+            segment=wish.segment,
+            relation=wish.relation,
+            ticket=wish.ticket,
+        )
+        if isinstance(opened, ClaimSession):
+            self._moved(opened)
+        return opened
+
+    def claim(self, claim_id: str, who: SignedIn, *, supervisor_may: bool = False) -> ClaimSession:
+        """A claim that is open, or was queued a moment ago, for looking at it.
+
+        Raises
+        ------
+        NotFoundError, DraftUnreadableError
+        NotYourClaimError
+            Somebody else opened it, and ``who`` is no supervisor where that would do.
+        """
+        session = self._parts.desk.get(claim_id)
+        if session.operator_id != who.person_id:
+            person = self.people.find(who.person_id)
+            if not (supervisor_may and person is not None and person.may(Role.SUPERVISOR)):
+                raise NotYourClaimError
+        return session
+
+    def step(
+        self, claim_id: str, who: SignedIn, act: Callable[[ClaimSession], StepOutcome], *, supervisor_may: bool = False
+    ) -> StepOutcome:
+        """Do one step of a claim and tell everybody who listens that it moved. Raises what the step raises."""
+        self._refuse_when_stopping()
+        session = self.claim(claim_id, who, supervisor_may=supervisor_may)
+        try:
+            return act(session)
+        finally:
+            self._moved(session)
+
+    def read_card(self, claim_id: str, who: SignedIn) -> StepOutcome:
+        """Wait for the member's card and read it. DeviceError by cause."""
+
+        def progress(step: ReadStep) -> None:
+            self.events.publish(EventKind.CARD_PROGRESS, claim_id=claim_id, step=step.value, fraction=step.fraction)
+
+        return self.step(claim_id, who, lambda session: session.read_card(progress))
+
+    def capture_finger(self, claim_id: str, who: SignedIn) -> StepOutcome:
+        """One attempt with the finger the prompt names. DeviceError by cause."""
+
+        def progress(doing: str) -> None:
+            self.events.publish(EventKind.FINGER, claim_id=claim_id, doing=doing)
+
+        return self.step(claim_id, who, lambda session: session.capture_finger(progress))
+
+    def confirm(self, claim_id: str, who: SignedIn, *, member_confirms: bool, declaration: Declaration) -> StepOutcome:
+        """Seal and queue, then send it at once where there is a line."""
+        outcome = self.step(
+            claim_id,
+            who,
+            lambda session: session.confirm(member_confirms=member_confirms, declaration=declaration),
+        )
+        if outcome.accepted:
+            self._queue_changed()
+            self._parts.sync.wake()
+        return outcome
+
+    def slip(self, claim_id: str) -> tuple[Captured, OutboxRow | None]:
+        """The slip of a queued claim, and its row in the queue with the receipt; NotFoundError."""
+        captured = self._parts.desk.captured(claim_id)
+        if captured is None:
+            raise NotFoundError(f"no claim {claim_id} was queued here")
+        return captured, self._parts.outbox.find(UUID(claim_id))
+
+    def stop_waiting_for_card(self) -> None:
+        """Whoever asked for the card has gone."""
+        self._parts.card.interrupt()
+
+    def stop_waiting_for_finger(self) -> None:
+        """Whoever asked for the finger has gone."""
+        self._parts.finger.interrupt()
+
+    # --- what other threads report ---
+
+    def round_ended(self, result: RoundResult) -> None:
+        """Called by the sync thread after a round with head office."""
+        for row in (*result.acked,):
+            self._parts.audit.record(
+                Act.PACKET_SETTLED,
+                claim_id=str(row.packet_id),
+                digest=row.digest,
+                verdict=row.verdict or Verdict.ACCEPTED,
+            )
+            self.events.publish(
+                EventKind.RECEIPT,
+                packet_id=str(row.packet_id),
+                receipt_no=row.receipt_no,
+                verdict=row.verdict.value if row.verdict else None,
+                reason=row.reason,
+            )
+        cause = result.cause.value if result.cause else None
+        self.events.publish(EventKind.SYNC, outcome=result.outcome.value, cause=cause, sent=result.sent)
+        if result.acked or result.dead:
+            self._queue_changed()
+
+    def _moved(self, session: ClaimSession) -> None:
+        prompt = session.next_prompt
+        self.events.publish(
+            EventKind.CLAIM,
+            claim_id=session.claim_id,
+            state=session.state.value,
+            next=prompt.step,
+            text_id=prompt.text.id,
+            text_en=prompt.text.en,
+        )
+        happening(_log, logging.INFO, "claim", id=session.claim_id, state=session.state, next=prompt.code)
+
+    def _queue_changed(self) -> None:
+        queue = self.queue()
+        self.events.publish(EventKind.QUEUE, waiting=queue.waiting, accepted=queue.accepted, refused=queue.refused)
+
+    def _refuse_when_stopping(self) -> None:
+        if self._parts.closing.is_set():
+            raise StoppingError
+
+    def _not_let_in(self, shown: SignIn) -> WrongPinError | PinLockedError | WrongRoleError:
+        match shown.refusal:
+            case Refusal.LOCKED:
+                left = (shown.locked_until - self.now()).total_seconds() if shown.locked_until else 0
+                return PinLockedError(f"wait {max(left, 0) / 60:.0f} min")
+            case Refusal.WRONG_ROLE:
+                return WrongRoleError()
+            case _:
+                return WrongPinError(f"{shown.attempts_left} tries left" if shown.attempts_left else "")

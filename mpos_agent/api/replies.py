@@ -1,0 +1,225 @@
+"""What the agent tells → the typed replies of the local API."""
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from config.schema import Language, Zone
+from config.tables import Requirement, Tables, Text
+from mpos_agent import __version__
+from mpos_agent.agent import Agent, DeviceReport, QueueCounts
+from mpos_agent.api.messages import (
+    DevicesReply,
+    EnrolReply,
+    ErrorBody,
+    Finding,
+    OutboxReply,
+    OutboxRowReply,
+    PersonReply,
+    QueueReply,
+    ScannerFound,
+    SignInReply,
+    SiteReply,
+    SlipReply,
+    StartReply,
+    StatusReply,
+    StepReply,
+    SyncReply,
+)
+from mpos_agent.claim.counter import Site
+from mpos_agent.claim.draft_store import Captured
+from mpos_agent.claim.happened import Refused, StepOutcome
+from mpos_agent.claim.session import ClaimSession
+from mpos_agent.outcomes import Outcome, outcome_of
+from mpos_agent.people import Person
+from mpos_agent.sync_worker import LastRound
+from sync.edge.outbox_row import OutboxRow
+
+
+def status(agent: Agent) -> StatusReply:
+    """Everything a technician asks first."""
+    where, station = agent.site, agent.station
+    return StatusReply(
+        version=__version__,
+        started_at=agent.started_at,
+        device_id=where.device_id if where else None,
+        site=site(where) if where else None,
+        station=station.name,
+        zone=Zone(station.zone),
+        language=Language(station.language),
+        clock_trusted=agent.clock_trusted,
+        open_claims=len(agent.open_claims()),
+        queue=queue(agent.queue()),
+        sync=last_round(agent.last_round(), agent.now()),
+        devices=devices(agent.devices()),
+    )
+
+
+def devices(report: DeviceReport) -> DevicesReply:
+    """Readers and scanners."""
+    return DevicesReply(
+        transport=report.transport,
+        readers=report.readers,
+        card_reader=report.card.card_reader,
+        sam_reader=report.card.sam_reader,
+        card_present=report.card_present,
+        card_problem=_problem(report.card.problem),
+        scanners=tuple(
+            ScannerFound(driver=one.driver, name=one.name, serial=one.serial, dpi=one.dpi, path=one.path)
+            for one in report.scanners
+        ),
+        scanner_problem=_problem(report.scanner_problem),
+    )
+
+
+def queue(counts: QueueCounts) -> QueueReply:
+    """The three numbers and the oldest age."""
+    return QueueReply(
+        waiting=counts.waiting,
+        accepted=counts.accepted,
+        refused=counts.refused,
+        oldest_waiting_s=counts.oldest_waiting_s,
+    )
+
+
+def outbox(counts: QueueCounts, rows: Sequence[OutboxRow]) -> OutboxReply:
+    """The queue with its rows."""
+    return OutboxReply(**queue(counts).model_dump(), rows=tuple(outbox_row(row) for row in rows))
+
+
+def outbox_row(row: OutboxRow) -> OutboxRowReply:
+    """The label of one packet."""
+    waiting = row.state.value == "READY"
+    return OutboxRowReply(
+        packet_id=str(row.packet_id),
+        lane=row.lane.value,
+        seq=row.seq,
+        state=row.state.value,
+        size_bytes=row.size,
+        digest=row.digest.hex(),
+        queued_at=row.queued_at,
+        attempts=row.attempts,
+        next_attempt_at=row.next_at if waiting else None,
+        last_error=row.last_error,
+        verdict=row.verdict.value if row.verdict else None,
+        reason=row.reason,
+        receipt_no=row.receipt_no,
+        acked_at=row.acked_at,
+    )
+
+
+def last_round(last: LastRound, now: datetime.datetime) -> SyncReply:
+    """What the last round came to."""
+    return SyncReply(
+        at=last.at,
+        result=last.outcome.value if last.outcome else None,
+        problem=_error_body(last.problem) if last.problem else None,
+        sent=last.sent,
+        accepted=last.accepted,
+        next_round_s=max(0.0, (last.next_at - now).total_seconds()) if last.next_at else None,
+    )
+
+
+def site(where: Site) -> SiteReply:
+    """Where the device stands."""
+    return SiteReply(
+        branch_code=where.branch_code,
+        kanwil_code=where.kanwil_code,
+        partner_code=where.partner_code,
+        site_type=where.site_type.value,
+    )
+
+
+def enrolled(where: Site) -> EnrolReply:
+    """Who the device is from now on."""
+    return EnrolReply(device_id=where.device_id, site=site(where))
+
+
+def person(one: Person) -> PersonReply:
+    """Somebody who may sign in."""
+    return PersonReply(person_id=one.person_id, name=one.name, roles=one.roles)
+
+
+def slip(captured: Captured, row: OutboxRow | None) -> SlipReply:
+    """The slip of a queued claim with what head office has said of it so far."""
+    return SlipReply(
+        claim_id=captured.claim_id,
+        reference=captured.reference,
+        slip=captured.slip,
+        packet=outbox_row(row) if row else None,
+    )
+
+
+def signed_in(token: str, one: Person, idle_s: float) -> SignInReply:
+    """The token of a sign-in."""
+    return SignInReply(operator=token, person_id=one.person_id, name=one.name, roles=one.roles, idle_s=idle_s)
+
+
+def step(outcome: StepOutcome) -> StepReply:
+    """What came of one step."""
+    return StepReply.model_validate(outcome.as_json())
+
+
+def started(opened: ClaimSession | Refused) -> StartReply:
+    """An open claim, or what keeps it from being one."""
+    if isinstance(opened, ClaimSession):
+        return StartReply(accepted=True, claim=opened.view(), blocks=(), elsewhere_id=None, elsewhere_en=None)
+    where = opened.elsewhere
+    return StartReply(
+        accepted=False,
+        claim=None,
+        blocks=tuple(Finding.model_validate(told.as_json()) for told in opened.blocks),
+        elsewhere_id=where.id if where else None,
+        elsewhere_en=where.en if where else None,
+    )
+
+
+def tables(content: Tables) -> dict[str, Any]:
+    """Codes and texts a form needs: programmes, reasons with their documents, fallback codes, consent notice."""
+    return {
+        "version": content.version,
+        "programmes": [
+            {"code": row.code, **_named(row.name), "elsewhere": _named(row.elsewhere) if row.elsewhere else None}
+            for row in content.programmes.values()
+        ],
+        "reasons": [
+            {
+                "code": row.code,
+                **_named(row.name),
+                "programmes": list(row.programmes),
+                "segments": list(row.segments),
+                "heirs_only": row.heirs_only,
+                "requires": _requirements(row.requires),
+            }
+            for row in content.reasons.values()
+        ],
+        "documents": [{"code": row.code, **_named(row.name)} for row in content.documents.values()],
+        "always_required": _requirements(content.always_required),
+        "fallbacks": [
+            {"code": row.code, **_named(row.name), "reasons": list(row.reasons)} for row in content.fallbacks.values()
+        ],
+        "fallback_reasons": [{"code": row.code, **_named(row.name)} for row in content.fallback_reasons.values()],
+        "banks": [{"code": row.code, "name": row.name} for row in content.banks.values()],
+        "consent": {
+            "version": content.consent.version,
+            "sha256": content.consent.sha256,
+            "text_id": content.consent.text.id,
+            "text_en": content.consent.text.en,
+        },
+    }
+
+
+def _requirements(rows: Sequence[Requirement]) -> list[dict[str, Any]]:
+    return [{"any_of": list(row.any_of), "segments": list(row.segments), "mandatory": row.mandatory} for row in rows]
+
+
+def _named(text: Text) -> dict[str, str]:
+    return {"name_id": text.id, "name_en": text.en}
+
+
+def _problem(error: Exception | None) -> ErrorBody | None:
+    return None if error is None else _error_body(outcome_of(error))
+
+
+def _error_body(outcome: Outcome) -> ErrorBody:
+    return ErrorBody.model_validate(outcome.as_json())

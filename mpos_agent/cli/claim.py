@@ -1,0 +1,180 @@
+"""``mpos-agent claim``: one claim from notice to slip, with a person at the terminal or answers from a file.
+
+The command follows the prompts of the agent: it asks what is next, sends the answer, shows what came of it.
+It never opens a device, and everything it has done so far is in the agent: stopped at any point, the claim is
+taken up again with ``--resume``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mpos_agent.api.client import AgentClient, RemoteError
+from mpos_agent.cli.answers import Answers, AnswersFile
+from mpos_agent.cli.live import Live
+from mpos_agent.cli.paper import Paper
+from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption
+from mpos_agent.cli.terminal import AtTheTerminal
+from mpos_agent.outcomes import TABLE, Exit
+
+_PATHS = {
+    "consent": "consent",
+    "read_card": "card",
+    "give_chip_up": "give-chip-up",
+    "identity_by_hand": "identity",
+    "capture_finger": "finger",
+    "fallback": "fallback",
+    "photo_check": "photo-check",
+    "documents": "documents",
+    "form": "form",
+    "confirm": "confirm",
+}
+# What a person at the counter can wait out or put right and then do the same step again.
+_TRY_AGAIN = {Exit.DEVICE, Exit.MATCHER, Exit.BUSY}
+
+
+def claim(
+    *,
+    answers: Annotated[
+        Path | None, typer.Option("--answers", help="Answers of an unattended run (TOML or JSON).")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", help="Go on with this open claim; 'last': the newest.")
+    ] = None,
+    config: ConfigOption = DEFAULT_SETTINGS,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+    token_file: TokenOption = None,
+) -> int:
+    """Make a claim, step by step; or go on with an open one."""
+    shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
+    source: Answers = AnswersFile(answers) if answers else AtTheTerminal(shell)
+    with shell.client() as client:
+        return _Walk(shell, client, source).walk(resume)
+
+
+class _Walk:
+    """One claim being made. Every answer goes to the agent before the next question."""
+
+    def __init__(self, shell: Shell, client: AgentClient, answers: Answers) -> None:
+        self._shell, self._client, self._answers = shell, client, answers
+        self._paper = Paper(shell)
+        self._tables: Mapping[str, Any] = {}
+        self._claim_id = ""
+        self._failures = 0
+
+    def walk(self, resume: str | None) -> Exit:
+        signed_in = self._client.post("/v1/sign-in", self._answers.sign_in())
+        self._client.sign_in_token(signed_in["operator"])
+        self._tables = self._client.get("/v1/tables")
+        view = self._opened(resume)
+        if view is None:
+            return Exit.CLAIM
+        self._claim_id = view["claim_id"]
+        self._paper.opened(view)
+        with self._shell.client() as listener, Live(self._shell, listener, self._claim_id) as live:
+            while view["next"]["step"] is not None:
+                ended = self._step(view, live)
+                if ended is not None:
+                    return self._left_open(ended)
+                view = self._view()
+        return self._ended(view)
+
+    def _opened(self, resume: str | None) -> Mapping[str, Any] | None:
+        """The open claim that was asked for, or a new one; None when it is blocked."""
+        open_claims = [one for one in self._client.get("/v1/claims")["claims"] if one["readable"]]
+        wanted = resume or self._answers.resume(open_claims)
+        if wanted == "last":
+            wanted = open_claims[-1]["claim_id"] if open_claims else None
+        if wanted is not None:
+            return self._client.get(f"/v1/claims/{wanted}")
+        while True:
+            reply = self._client.post("/v1/claims", self._answers.start(self._tables))
+            self._shell.give({"step": "start", **reply})
+            self._paper.findings(reply["blocks"], blocking=True)
+            if reply["elsewhere_id"]:
+                self._shell.say(reply["elsewhere_id"], reply["elsewhere_en"])
+            if reply["accepted"] or not self._answers.corrects():
+                claim_view: Mapping[str, Any] | None = reply["claim"]
+                return claim_view
+
+    def _step(self, view: Mapping[str, Any], live: Live) -> Exit | None:
+        """Do what is next. None: go on; otherwise why the walk ends here."""
+        prompt = view["next"]
+        step = str(prompt["step"])
+        self._paper.prompt(prompt)
+        try:
+            name, body = self._answer(prompt, view)
+            with live.following(name):
+                reply = self._client.post(f"/v1/claims/{self._claim_id}/{_PATHS[name]}", body)
+        except RemoteError as error:
+            return self._failed(error, step, view)
+        self._shell.give({"step": name, **reply})
+        self._paper.outcome(name, reply)
+        if not reply["accepted"]:
+            return None if self._answers.corrects() else Exit.CLAIM
+        if reply["happened"] == "FINGER_MISSED":
+            return self._tried_in_vain(step, view, Exit.NOT_QUEUED)
+        self._failures = 0
+        return None
+
+    def _answer(self, prompt: Mapping[str, Any], view: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        step = str(prompt["step"])
+        if prompt["code"] == "CARD_OR_IDENTITY" and (given_up := self._answers.without_chip(view)) is not None:
+            return "give_chip_up", given_up
+        if step == "consent":
+            self._paper.consent(self._tables["consent"])
+        if step == "confirm":
+            summary = self._client.get(f"/v1/claims/{self._claim_id}/summary")
+            self._shell.give({"step": "summary", "summary": summary})
+            self._paper.summary(summary)
+            return step, self._answers.confirm(summary)
+        return step, self._answers.answer(prompt, view, self._tables)
+
+    def _failed(self, error: RemoteError, step: str, view: Mapping[str, Any]) -> Exit | None:
+        """A device or the matcher failed: the agent has noted it, and the prompt may have changed."""
+        row = TABLE.get(str(error.body.get("code")))
+        if row is None or row.exit_code not in _TRY_AGAIN or step not in {"read_card", "capture_finger"}:
+            raise error
+        self._shell.give({"step": step, "error": error.body})
+        self._paper.trouble(error.body)
+        return self._tried_in_vain(step, view, row.exit_code)
+
+    def _tried_in_vain(self, step: str, view: Mapping[str, Any], exit_code: Exit) -> Exit | None:
+        self._failures += 1
+        if self._answers.go_on(step, self._failures):
+            return None
+        self._failures = 0
+        if step == "read_card" and (given_up := self._answers.without_chip(view)) is not None:
+            return self._instead("give_chip_up", given_up)
+        if step == "capture_finger" and (signed := self._answers.without_finger(view)) is not None:
+            return self._instead("fallback", signed)
+        return exit_code
+
+    def _instead(self, name: str, body: Mapping[str, Any]) -> Exit | None:
+        reply = self._client.post(f"/v1/claims/{self._claim_id}/{_PATHS[name]}", body)
+        self._shell.give({"step": name, **reply})
+        self._paper.outcome(name, reply)
+        return None if reply["accepted"] or self._answers.corrects() else Exit.CLAIM
+
+    def _view(self) -> Mapping[str, Any]:
+        return self._client.get(f"/v1/claims/{self._claim_id}")
+
+    def _ended(self, view: Mapping[str, Any]) -> Exit:
+        queued = view["state"] == "QUEUED"
+        self._shell.give({"result": view["state"], "claim_id": self._claim_id, "slip": view["slip"]})
+        if queued:
+            self._paper.slip(view["slip"])
+        return Exit.DONE if queued else Exit.NOT_QUEUED
+
+    def _left_open(self, exit_code: Exit) -> Exit:
+        self._shell.give({"result": "OPEN", "claim_id": self._claim_id, "exit": int(exit_code)})
+        command = f"mpos-agent claim --resume {self._claim_id}"
+        self._shell.say(
+            f"Klaim tetap terbuka; lanjutkan dengan: {command}",
+            f"The claim stays open; go on with: {command}",
+            "yellow",
+        )
+        return exit_code

@@ -1,0 +1,57 @@
+"""``mpos-agent enrol``: a one-time token of head office becomes this device's identity."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import ConfigError
+from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption
+from mpos_agent.errors import NoDaemonError
+
+
+def enrol(
+    *,
+    url: Annotated[str, typer.Option(help="Address of head office, https://.")],
+    token: Annotated[
+        str,
+        typer.Option(envvar="MPOS_ENROL_TOKEN", prompt=True, hide_input=True, help="One-time token of head office."),
+    ],
+    ca_file: Annotated[
+        Path | None, typer.Option(help="Head office's certificate authority (PEM), handed over with the token.")
+    ] = None,
+    config: ConfigOption = DEFAULT_SETTINGS,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Enrol this device at head office. Once; through the daemon when it runs."""
+    shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
+    ca_pem = _read(ca_file) if ca_file else None
+    try:
+        with shell.client() as client:
+            made = client.post("/v1/enrol", {"url": url, "token": token, "ca_pem": ca_pem})
+    except NoDaemonError:
+        made = _without_daemon(shell, url, token, ca_pem)
+    shell.give(made)
+    site = made["site"]
+    shell.say(
+        f"Mesin ini terdaftar sebagai {made['device_id']} (cabang {site['branch_code']}, {site['site_type']}).",
+        f"This device is enrolled as {made['device_id']} (branch {site['branch_code']}, {site['site_type']}).",
+    )
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(file, "--ca-file", "cannot be read", "give the PEM file head office handed over") from error
+
+
+def _without_daemon(shell: Shell, url: str, token: str, ca_pem: str | None) -> dict[str, Any]:
+    """With the database's own lock, so that a daemon that starts now has to wait."""
+    # The daemon's libraries take a second to load; only this way needs them.
+    from mpos_agent.api.replies import enrolled  # noqa: PLC0415
+    from mpos_agent.wiring import enrol_at_rest  # noqa: PLC0415
+
+    return enrolled(enrol_at_rest(shell.settings, url, token, ca_pem)).model_dump(mode="json")

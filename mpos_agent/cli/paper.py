@@ -1,0 +1,141 @@
+"""What a claim shows on the terminal: prompts, hints, findings, the summary read back, the slip."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from mpos_agent.cli.shell import Shell
+
+_SUMMARY = (
+    ("claimant.name", "Nama", "Name"),
+    ("claimant.nik", "NIK", "NIK"),
+    ("claimant.birth_date", "Tanggal lahir", "Born"),
+    ("worker.name", "Peserta", "Member"),
+    ("kpj", "KPJ", "KPJ"),
+    ("npp", "NPP", "NPP"),
+    ("company_name", "Perusahaan", "Employer"),
+    ("finger", "Sidik jari", "Finger"),
+    ("fallback", "Jalur manual", "Manual path"),
+    ("photo_check", "Foto", "Photo"),
+    ("phone", "Telepon", "Phone"),
+    ("email", "Surel", "E-mail"),
+    ("mother_name", "Nama ibu", "Mother"),
+    ("npwp", "NPWP", "Tax number"),
+    ("bank.name", "Bank", "Bank"),
+    ("bank.account", "Rekening", "Account"),
+    ("bank.name_on_account", "Atas nama", "In the name of"),
+)
+_OUTCOMES = {"MATCH": "green", "NO_MATCH": "yellow", "QUALITY_LOW": "yellow"}
+# Of how many strangers' fingers one would be taken for the holder's, by the name of the score band.
+_ONE_IN = {"FMR_1%": "100", "FMR_0.1%": "1.000", "FMR_0.01%": "10.000", "FMR_0.001%": "100.000"}
+
+
+class Paper:
+    """Lines for people; silent with ``--json``."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    def opened(self, view: Mapping[str, Any]) -> None:
+        """Which claim this is."""
+        what = f"{view['programme']} {view['reason']}"
+        self._shell.say(f"Klaim {view['claim_id']}: {what}", f"Claim {view['claim_id']}: {what}", "bold")
+
+    def prompt(self, prompt: Mapping[str, Any]) -> None:
+        """What is to be done next."""
+        self._shell.say(f"▸ {escape(prompt['text_id'])}", escape(prompt["text_en"]), "bold cyan")
+
+    def consent(self, notice: Mapping[str, Any]) -> None:
+        """The notice, for showing or reading aloud."""
+        if not self._shell.as_json:
+            title = self._shell.both(f"Pemberitahuan {notice['version']}", "Notice")
+            text = notice["text_id"] if self._shell.lang == "id" else notice["text_en"]
+            self._shell.console.print(Panel(escape(text), title=title))
+
+    def outcome(self, step: str, reply: Mapping[str, Any]) -> None:
+        """What came of a step."""
+        if reply["text_id"]:
+            style = {"FINGER_MATCHES": "green"}.get(reply["happened"], "")
+            self._shell.say(f"  {escape(reply['text_id'])}", escape(reply["text_en"]), style)
+        if step == "capture_finger" and "quality" in reply["details"]:
+            self._attempt(reply["details"])
+        if step == "read_card" and reply["happened"] == "CARD_READ":
+            count = len(reply["details"].get("fingers", ()))
+            self._shell.say(f"  e-KTP terbaca, {count} sidik jari.", f"e-KTP read, {count} fingers.", "green")
+        if step == "confirm" and "size_bytes" in reply["details"]:
+            facts = reply["details"]
+            self._shell.say(
+                f"  Paket {facts['size_bytes']} bita disegel; antrean {facts['lane']} nomor {facts['seq']}.",
+                f"Packet of {facts['size_bytes']} bytes sealed; queue {facts['lane']} number {facts['seq']}.",
+                "green",
+            )
+        self.findings(reply["blocks"], blocking=True)
+        self.findings(reply["cautions"], blocking=False)
+
+    def findings(self, found: Iterable[Mapping[str, Any]], *, blocking: bool) -> None:
+        """What is wrong (red, has to be corrected) or odd (yellow, may go on)."""
+        for one in found:
+            place = f"{one['field']}: " if one["field"] else ""
+            mark, style = ("✗", "red") if blocking else ("!", "yellow")
+            self._shell.say(f"  {mark} {escape(place + one['text_id'])}", escape(one["text_en"]), style)
+
+    def trouble(self, body: Mapping[str, Any]) -> None:
+        """What a device did: cause and cure."""
+        self._shell.say(f"  ✗ {escape(str(body['text_id']))}", escape(str(body["text_en"])), "red")
+
+    def summary(self, summary: Mapping[str, Any]) -> None:
+        """Everything that is read back to the member before confirming."""
+        if self._shell.as_json:
+            return
+        table = Table(show_header=False, box=None)
+        programme, reason = summary["programme"], summary["reason"]
+        table.add_row(self._shell.both("Program", "Programme"), f"{programme['code']} {programme['id']}")
+        table.add_row(self._shell.both("Alasan", "Reason"), reason["id"])
+        for path, id_text, en_text in _SUMMARY:
+            value = _at(summary, path)
+            if value:
+                table.add_row(self._shell.both(id_text, en_text), escape(str(value)))
+        shown, missing = ", ".join(summary["documents"]) or "-", ", ".join(summary["missing_documents"])
+        table.add_row(self._shell.both("Dokumen", "Documents"), shown)
+        if missing:
+            table.add_row(self._shell.both("Belum ada", "Missing"), f"[yellow]{missing}[/yellow]")
+        self._shell.console.print(Panel(table, title=self._shell.both("Ringkasan klaim", "Summary")))
+
+    def slip(self, slip: Mapping[str, Any]) -> None:
+        """The member's slip: a local reference, no identity number, no balance."""
+        if self._shell.as_json:
+            return
+        table = Table(show_header=False, box=None)
+        table.add_row(self._shell.both("Nomor", "Reference"), f"[bold]{slip['reference']}[/bold]")
+        table.add_row(self._shell.both("Waktu", "Time"), slip["captured_at"])
+        table.add_row(self._shell.both("Program", "Programme"), slip["programme_id"])
+        place = " · ".join(part for part in (slip["branch_code"], slip["station"], slip["device_id"]) if part)
+        table.add_row(self._shell.both("Tempat", "Place"), place)
+        for text in slip["missing_documents"]:
+            table.add_row(self._shell.both("Bawa nanti", "Bring later"), text["id"])
+        table.add_row("", self._shell.both(escape(slip["next_id"]), escape(slip["next_en"])))
+        table.add_row(self._shell.both("Informasi", "Ask"), slip["contact"])
+        self._shell.console.print(Panel(table, title=self._shell.both("Tanda terima", "Slip"), border_style="green"))
+
+    def _attempt(self, facts: Mapping[str, Any]) -> None:
+        colour = _OUTCOMES.get(facts["outcome"], "yellow")
+        line_id = f"  percobaan {facts['attempt']}: mutu {facts['quality']}, {facts['outcome']}, {facts['ms']} ms"
+        line_en = f"attempt {facts['attempt']}: quality {facts['quality']}, {facts['outcome']}"
+        self._shell.say(line_id, line_en, colour)
+        one_in = _ONE_IN.get(str(facts.get("score_band")))
+        if one_in:
+            self._shell.say(
+                f"  arti skor: kurang dari 1 di antara {one_in} jari orang lain akan terbaca cocok.",
+                f"the score means: fewer than 1 in {one_in.replace('.', ',')} fingers of other people would match.",
+                colour,
+            )
+
+
+def _at(summary: Mapping[str, Any], path: str) -> Any:
+    value: Any = summary
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,247 @@
+"""Answers from a person at the terminal: questions in Indonesian first, English beside, defaults in brackets."""
+
+import hashlib
+import mimetypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.prompt import Confirm, Prompt
+
+from mpos_agent.cli.answers import Fields
+from mpos_agent.cli.shell import Shell
+
+Choice = tuple[str, str, str]
+"""Code or field name, Indonesian, English."""
+
+_METHODS: tuple[Choice, ...] = (("ON_SCREEN", "di layar", "on screen"), ("READ_ALOUD", "dibacakan", "read aloud"))
+_SEGMENTS: tuple[Choice, ...] = (
+    ("PU", "penerima upah", "employee"),
+    ("BPU", "bukan penerima upah", "self-employed"),
+    ("PMI", "pekerja migran", "migrant worker"),
+    ("JAKON", "jasa konstruksi", "construction"),
+)
+_RELATIONS: tuple[Choice, ...] = (
+    ("SELF", "peserta sendiri", "the member"),
+    ("SPOUSE", "suami/istri", "spouse"),
+    ("CHILD", "anak", "child"),
+    ("PARENT", "orang tua", "parent"),
+    ("OTHER_HEIR", "ahli waris lain", "other heir"),
+    ("GUARDIAN", "wali", "guardian"),
+)
+_SOURCES: tuple[Choice, ...] = (
+    ("KTP_MANUAL", "KTP tanpa chip", "card without chip"),
+    ("SUKET", "surat keterangan", "letter"),
+    ("IKD", "identitas digital", "digital identity"),
+    ("PASSPORT", "paspor", "passport"),
+)
+_CHIP_CODES: tuple[Choice, ...] = (
+    ("CHIP_UNREADABLE", "chip tidak terbaca", "chip not readable"),
+    ("CHIP_AUTH_FAIL", "keaslian chip belum pasti", "chip not authenticated"),
+    ("NO_CHIP", "tanpa chip", "no chip"),
+    ("DEVICE_DEGRADED", "pembaca rusak", "reader broken"),
+)
+_COMPARED: tuple[Choice, ...] = (
+    ("SAME", "orang yang sama", "the same person"),
+    ("UNSURE", "tidak yakin", "not sure"),
+    ("NOT_SAME", "bukan orang yang sama", "not the same person"),
+)
+_NPWP: tuple[Choice, ...] = (
+    ("NOT_ASKED", "tidak ditanya", "not asked"),
+    ("GIVEN", "diberikan", "given"),
+    ("REFUSED", "ditolak", "refused"),
+)
+_IDENTITY: tuple[Choice, ...] = (
+    ("nik", "NIK (kosong bila paspor)", "NIK (empty for a passport)"),
+    ("identity_no", "Nomor dokumen lain", "Number of the other paper"),
+    ("name", "Nama", "Name"),
+    ("birth_place", "Tempat lahir", "Place of birth"),
+    ("birth_date", "Tanggal lahir TTTT-BB-HH", "Date of birth YYYY-MM-DD"),
+    ("sex", "LAKI-LAKI atau PEREMPUAN", "LAKI-LAKI (male) or PEREMPUAN (female)"),
+    ("address", "Alamat", "Address"),
+    ("nationality", "Kewarganegaraan", "Nationality"),
+)
+_FORM: tuple[Choice, ...] = (
+    ("kpj", "Nomor kartu peserta (KPJ)", "Member card number (KPJ)"),
+    ("npp", "Nomor perusahaan (NPP)", "Employer number (NPP)"),
+    ("company_name", "Nama perusahaan", "Employer"),
+    ("phone", "Telepon", "Phone"),
+    ("email", "Surel", "E-mail"),
+    ("mother_name", "Nama ibu kandung", "Mother's maiden name"),
+)
+
+
+class AtTheTerminal:
+    """One question at a time; what was typed is checked by the agent, which asks again where it must."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._form: Fields = {}
+
+    def sign_in(self) -> Fields:
+        """Staff number and PIN."""
+        return {"person_id": self._ask("Nomor petugas", "Staff number"), "pin": self._ask("PIN", "PIN", hidden=True)}
+
+    def resume(self, open_claims: list[Mapping[str, Any]]) -> str | None:
+        """Offer the open claims; Enter begins a new one."""
+        if not open_claims:
+            return None
+        new = ("", "klaim baru", "new claim")
+        choices = [new] + [
+            (str(number), f"{one['programme']} {one['opened_at']} {one['state']}", str(one["ticket"] or ""))
+            for number, one in enumerate(open_claims, 1)
+        ]
+        chosen = self._choose("Lanjutkan klaim terbuka?", "Go on with an open claim?", choices)
+        return str(open_claims[int(chosen) - 1]["claim_id"]) if chosen else None
+
+    def start(self, tables: Mapping[str, Any]) -> Fields:
+        """Programme, reason, membership, relation."""
+        programme = self._choose("Program", "Programme", _coded(tables["programmes"]))
+        reasons = [row for row in tables["reasons"] if programme in row["programmes"]] or tables["reasons"]
+        reason = self._choose("Alasan", "Reason", _coded(reasons))
+        return {
+            "programme": programme,
+            "reason_code": reason,
+            "segment": self._choose("Kepesertaan", "Membership", _SEGMENTS),
+            "relation": self._choose("Yang mengajukan", "Who claims", _RELATIONS),
+            "ticket": self._ask("Nomor antrean (boleh kosong)", "Queue ticket (may be empty)", empty=True) or None,
+        }
+
+    def answer(self, prompt: Mapping[str, Any], view: Mapping[str, Any], tables: Mapping[str, Any]) -> Fields:
+        """Ask for what this step needs."""
+        match prompt["step"]:
+            case "consent":
+                given = self._confirm("Peserta setuju?", "Does the member agree?")
+                return {"given": given, "method": self._choose("Cara", "How", _METHODS)}
+            case "identity_by_hand":
+                source = self._choose("Sumber identitas", "Identity taken from", _SOURCES)
+                return {"source": source, "fields": self._fields(_IDENTITY, {})}
+            case "fallback":
+                return self._second_person(prompt["facts"], tables)
+            case "photo_check":
+                return {"result": self._choose("Foto dan orangnya", "Photo and person", _COMPARED)}
+            case "documents":
+                return {"documents": self._documents(view, tables)}
+            case "form":
+                return {"fields": self._filled_form(view, tables)}
+        return {}
+
+    def confirm(self, summary: Mapping[str, Any]) -> Fields:
+        """The member's yes."""
+        return {"member_confirms": self._confirm("Peserta membenarkan ringkasan?", "Does the member confirm?")}
+
+    def go_on(self, step: str, failures: int) -> bool:
+        """Ask after every failure."""
+        return self._confirm("Ulangi?", "Try again?", default=True)
+
+    def without_chip(self, view: Mapping[str, Any]) -> Fields | None:
+        """Offer the path by hand."""
+        if not self._confirm("Lanjutkan tanpa chip?", "Go on without the chip?", default=False):
+            return None
+        return {"code": self._choose("Sebab", "Why", _CHIP_CODES)}
+
+    def without_finger(self, view: Mapping[str, Any]) -> Fields | None:
+        """The agent itself calls for a second person when it is time; here the claim may be left open."""
+        return None
+
+    def corrects(self) -> bool:
+        """A person can type something else."""
+        return True
+
+    def _second_person(self, facts: Mapping[str, Any], tables: Mapping[str, Any]) -> Fields:
+        codes = [row for row in tables["fallbacks"] if row["code"] in facts["codes"]]
+        code = self._choose("Sebab", "Why", _coded(codes))
+        wanted = {name for row in codes if row["code"] == code for name in row["reasons"]}
+        reasons = [row for row in tables["fallback_reasons"] if row["code"] in wanted]
+        supervisor = self._ask("Nomor petugas kedua", "Staff number of the second person", empty=True)
+        return {
+            "code": code,
+            "reason": self._choose("Alasan", "Reason", _coded(reasons)),
+            "supervisor_id": supervisor or None,
+            "pin": self._ask("PIN petugas kedua", "PIN of the second person", hidden=True) if supervisor else "",
+            "photo_compare": self._choose("Foto dan orangnya", "Photo and person", _COMPARED),
+        }
+
+    def _documents(self, view: Mapping[str, Any], tables: Mapping[str, Any]) -> list[Fields]:
+        names = {row["code"]: row for row in tables["documents"]}
+        shown: list[Fields] = []
+        for wanted in view["wanted_documents"]:
+            offered = [(code, names[code]["name_id"], names[code]["name_en"]) for code in wanted["any_of"]]
+            choices = [*offered, ("", "tidak ada", "not there")]
+            code = self._choose("Dokumen", "Document", choices)
+            if code:
+                shown.append({"type": code, **self._scan()})
+        return shown
+
+    def _scan(self) -> Fields:
+        """A scanned file gives checksum and size; without one only the paper was seen."""
+        pages = self._ask("Jumlah halaman", "Pages", default="1")
+        legible = self._confirm("Terbaca jelas?", "Legible?", default=True)
+        facts: Fields = {"pages": int(pages) if pages.isdigit() else 0, "legible": legible}
+        name = self._ask("Berkas pindaian (kosong: hanya dilihat)", "Scanned file (empty: only seen)", empty=True)
+        if name and Path(name).is_file():
+            content = Path(name).read_bytes()
+            mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            facts |= {"mime": mime, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        return facts
+
+    def _filled_form(self, view: Mapping[str, Any], tables: Mapping[str, Any]) -> Fields:
+        """The form; what was typed before stands in brackets when something has to be corrected."""
+        fields = self._fields(_FORM, self._form)
+        answer = self._choose("NPWP", "Tax number", _NPWP)
+        fields["npwp_answer"] = answer
+        if answer == "GIVEN":
+            fields["npwp"] = self._ask("Nomor NPWP", "Tax number", default=self._form.get("npwp", ""))
+        if self._confirm("Ada rekening?", "A bank account?", default=True):
+            banks = [(row["code"], row["name"], "") for row in tables["banks"]]
+            fields["bank"] = {
+                "code": self._choose("Bank", "Bank", banks),
+                "account": self._ask("Nomor rekening", "Account number"),
+                "name_on_account": self._ask("Atas nama", "In the name of"),
+            }
+        if view["relation"] != "SELF":
+            self._shell.say("Data peserta yang diwakili:", "Data of the member who is represented:")
+            fields["worker"] = self._fields(_IDENTITY, self._form.get("worker", {}))
+        self._form = fields
+        return fields
+
+    def _fields(self, wanted: Sequence[Choice], before: Mapping[str, Any]) -> Fields:
+        fields: Fields = {}
+        for name, id_text, en_text in wanted:
+            value = self._ask(id_text, en_text, default=str(before.get(name, "")), empty=True)
+            if value:
+                fields[name] = value
+        return fields
+
+    def _ask(self, id_text: str, en_text: str, *, default: str = "", hidden: bool = False, empty: bool = False) -> str:
+        question = self._shell.both(id_text, en_text)
+        while True:
+            answer = Prompt.ask(
+                question, console=self._shell.console, password=hidden, default=default, show_default=bool(default)
+            ).strip()
+            if answer or empty:
+                return answer
+
+    def _confirm(self, id_text: str, en_text: str, *, default: bool | None = None) -> bool:
+        """``y`` or ``n``: the keys are the same in both languages' keyboards, and [bold]ya[/bold] begins with y."""
+        question = self._shell.both(id_text, en_text)
+        if default is None:
+            return Confirm.ask(question, console=self._shell.console)
+        return Confirm.ask(question, console=self._shell.console, default=default)
+
+    def _choose(self, id_text: str, en_text: str, choices: Sequence[Choice]) -> str:
+        """A numbered list; the number or the code itself is taken, Enter means the first."""
+        self._shell.console.print(self._shell.both(id_text, en_text))
+        for number, (code, first, second) in enumerate(choices, 1):
+            self._shell.console.print(f"  [bold]{number}[/bold] {code} {self._shell.both(first, second)}")
+        while True:
+            typed = Prompt.ask("▸", console=self._shell.console, default="1", show_default=False).strip()
+            if typed.isdigit() and 1 <= int(typed) <= len(choices):
+                return choices[int(typed) - 1][0]
+            for code, _, _ in choices:
+                if code and typed.upper() == code:
+                    return code
+
+
+def _coded(rows: Sequence[Mapping[str, Any]]) -> list[Choice]:
+    return [(str(row["code"]), str(row["name_id"]), str(row["name_en"])) for row in rows]

@@ -1,0 +1,106 @@
+"""The daemon: start, readiness and watchdog, signals, orderly stop.
+
+    settings → log → parts (database lock first) → listeners → READY … signal → STOPPING → answers out →
+    sync thread out → devices closed → database closed
+
+A reader, a scanner, pcscd or head office that is away never ends it: they are reported, and looked for again.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+
+from config.schema import Settings
+from mpos_agent import __version__, log, wiring
+from mpos_agent.agent import Agent
+from mpos_agent.api.callers import Callers, Scope, write_private
+from mpos_agent.api.listeners import Server, loopback_listener, unix_listener
+from mpos_agent.api.server import application
+from mpos_agent.outcomes import Exit
+from mpos_agent.readiness import Readiness
+
+_log = logging.getLogger(__name__)
+
+COMMAND_LINE_TOKEN = "cli.token"  # noqa: S105 - a file name
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Without a watchdog the status line of systemctl still wants to be true.
+_STATUS_EVERY_S = 10.0
+
+
+def serve(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; gives the exit code.
+
+    Raises
+    ------
+    StorageInUseError
+        Another agent runs on this state folder.
+    SyncError, ConfigError, AgentError
+        What else keeps it from starting, by cause.
+    """
+    log.set_up(settings.log.level.value, journal_prefix=settings.log.journal_prefix)
+    _make_folder(settings.agent.state_dir, 0o700)
+    _make_folder(settings.agent.run_dir, 0o750)
+    agent = wiring.build(settings)
+    try:
+        asyncio.run(_serve(agent, settings, Readiness(os.environ)))
+    finally:
+        agent.close()
+    log.happening(_log, logging.INFO, "stopped")
+    return Exit.DONE
+
+
+async def _serve(agent: Agent, settings: Settings, readiness: Readiness) -> None:
+    callers = Callers(settings.callers_file)
+    app = application(agent, callers, port=settings.api.port, limit_bytes=settings.api.request_limit_bytes)
+    sockets = [unix_listener(settings.api_socket, settings.api.socket_mode)]
+    if settings.api.port:
+        sockets.append(loopback_listener(settings.api.port))
+    token_file = settings.agent.run_dir / COMMAND_LINE_TOKEN
+    write_private(token_file, callers.passing("command-line", Scope.MACHINE) + "\n")
+
+    async def listening() -> None:
+        await asyncio.to_thread(agent.start)
+        readiness.ready(agent.one_line())
+        log.happening(
+            _log, logging.INFO, "ready", version=__version__, socket=settings.api_socket, port=settings.api.port
+        )
+
+    server = Server(app, listening)
+
+    def begin_to_stop() -> None:
+        if not server.should_exit:
+            readiness.stopping()
+            log.happening(_log, logging.INFO, "stopping")
+            # Waits for cards and fingers end, so that their requests can be answered; nothing new begins.
+            agent.begin_to_stop()
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, begin_to_stop)
+    life = asyncio.create_task(_signs_of_life(agent, readiness))
+    try:
+        await server.serve(sockets)
+    finally:
+        life.cancel()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+        token_file.unlink(missing_ok=True)
+        settings.api_socket.unlink(missing_ok=True)
+        await asyncio.to_thread(agent.stop)
+
+
+async def _signs_of_life(agent: Agent, readiness: Readiness) -> None:
+    """From the event loop itself, so that a loop that hangs goes silent; and only while the workers live."""
+    every_s = _STATUS_EVERY_S if readiness.watchdog_s is None else readiness.watchdog_s / 3
+    while True:
+        await asyncio.sleep(every_s)
+        if agent.alive():
+            readiness.alive(await asyncio.to_thread(agent.one_line))
+
+
+def _make_folder(folder: Path, mode: int) -> None:
+    """Under systemd it is there already, with the right owner; started by hand it is made."""
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
