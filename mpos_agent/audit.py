@@ -19,6 +19,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from drivers.errors import DeviceError
+from matcher.errors import MatcherError
 from mpos_agent.clock import Clock
 from sync.edge.database import Database, Schema
 
@@ -93,20 +94,17 @@ def _digest(value: object) -> object:
     raise ValueError("must be a digest of 32 bytes")
 
 
-def _device_cause(value: object) -> object:
-    """The code of a device error class: a closed set, found by walking the classes."""
-    if isinstance(value, str) and value in _device_codes():
+def _cause(value: object) -> object:
+    """The code of an error class of devices or matcher: a closed set, found by walking the classes."""
+    if isinstance(value, str) and value in {*_codes(DeviceError), *_codes(MatcherError)}:
         return value
-    raise ValueError("must be the code of a device error")
+    raise ValueError("must be the code of a device's or the matcher's error")
 
 
-def _device_codes() -> frozenset[str]:
-    def walk(kind: type[DeviceError]) -> Iterator[str]:
-        yield kind.code
-        for child in kind.__subclasses__():
-            yield from walk(child)
-
-    return frozenset(walk(DeviceError))
+def _codes(kind: type[DeviceError] | type[MatcherError]) -> Iterator[str]:
+    yield kind.code
+    for child in kind.__subclasses__():
+        yield from _codes(child)
 
 
 _VERSION = re.compile(r"[0-9a-z]{1,12}([.+-][0-9a-z]{1,12}){0,5}")
@@ -124,7 +122,7 @@ FACTS: Final[Mapping[str, Callable[[object], object]]] = {
     "event": _member,
     "purpose": _member,
     "given": _flag,
-    "cause": _device_cause,
+    "cause": _cause,
     "authentication": _member,
     "fingers": _whole(0, 10),
     "finger": _whole(0, 10),

@@ -6,6 +6,7 @@ from typing import Any
 
 from config.tables import Text
 from drivers.errors import DeviceError
+from matcher.errors import MatcherError
 from mpos_agent.audit import Act, Fact
 from mpos_agent.claim.draft import ClaimDraft
 from mpos_agent.claim.findings import Found, Told
@@ -29,8 +30,8 @@ class Happened:
     """For the caller; numbers and words that JSON knows."""
     photo: bytes | None = None
     """A chip photo to keep with the draft."""
-    failure: DeviceError | None = None
-    """A device's failure, raised again once it is saved."""
+    failure: DeviceError | MatcherError | None = None
+    """What a device or the matcher ran into, raised again once it is saved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from drivers.errors import DeviceError
 from drivers.scanner.base import FingerImage, PlaceAgain
-from matcher.errors import MatcherError
+from matcher.errors import MatcherError, UnusableImageError
 from mpos_agent.audit import Act
 from mpos_agent.claim.counter import Counter, FingerProgress, FingerPrompt
 from mpos_agent.claim.draft import Attempt, BioResult, ClaimDraft
@@ -69,18 +69,7 @@ def run(
     try:
         picture = counter.capture(prompt, counter.policy.capture_timeout_s, stop)
     except DeviceError as error:
-        # The way out wipes what is held, as every failure does; the same card is asked for again.
-        held.wipe(draft.claim_id)
-        failed = Attempt(
-            finger=asked.finger, quality=None, outcome=AttemptOutcome.DEVICE_FAILED, ms=_ms(counter, began)
-        )
-        return Happened(
-            event=Event.SCANNER_FAILED,
-            draft=replace(draft, attempts=_with(draft.attempts, failed), scanner_faults=draft.scanner_faults + 1),
-            act=Act.SCANNER_FAILED,
-            facts={"cause": error.code, "finger": asked.finger},
-            failure=error,
-        )
+        return _failed(draft, counter, held, asked=asked, error=error, began=began)
     if isinstance(picture, PlaceAgain):
         missed = Attempt(finger=asked.finger, quality=None, outcome=AttemptOutcome.NOT_PLACED, ms=_ms(counter, began))
         return Happened(
@@ -91,13 +80,36 @@ def run(
             say=f"PLACE_AGAIN_{picture.name}",
             details={"finger": asked.finger, "place_again": picture.value},
         )
-    with_picture = picture
     try:
         progress("compare")
-        result = _compared(with_picture, fingers, asked.finger, counter)
+        result = _compared(picture, fingers, asked.finger, counter)
+    except MatcherError as error:
+        # The network file is missing or damaged: the machine's trouble, not the finger's.
+        return _failed(draft, counter, held, asked=asked, error=error, began=began)
     finally:
-        with_picture.wipe()
+        picture.wipe()
     return _told(draft, counter, asked, result, _ms(counter, began))
+
+
+def _failed(
+    draft: ClaimDraft,
+    counter: Counter,
+    held: HeldBiometrics,
+    *,
+    asked: TryFinger,
+    error: DeviceError | MatcherError,
+    began: float,
+) -> Happened:
+    """Scanner or matcher broke. What is held is wiped, as at every failure; the same card is asked for again."""
+    held.wipe(draft.claim_id)
+    failed = Attempt(finger=asked.finger, quality=None, outcome=AttemptOutcome.DEVICE_FAILED, ms=_ms(counter, began))
+    return Happened(
+        event=Event.SCANNER_FAILED,
+        draft=replace(draft, attempts=_with(draft.attempts, failed), scanner_faults=draft.scanner_faults + 1),
+        act=Act.SCANNER_FAILED,
+        facts={"cause": error.code, "finger": asked.finger},
+        failure=error,
+    )
 
 
 def _compared(picture: FingerImage, fingers: Sequence[HeldFinger], asked: int, counter: Counter) -> _Compared:
@@ -110,7 +122,7 @@ def _compared(picture: FingerImage, fingers: Sequence[HeldFinger], asked: int, c
     try:
         quality = max(0, min(100, round(matcher.quality(picture).value)))
         probe = matcher.extract(picture)
-    except MatcherError:
+    except UnusableImageError:
         return _Compared(AttemptOutcome.QUALITY_LOW, asked, 0, 0.0, "none", 0)
     best = _Compared(AttemptOutcome.NO_MATCH, asked, quality, float("-inf"), "none", 0)
     try:
