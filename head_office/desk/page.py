@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from head_office import audit, claims
 from head_office.claims import Page, SearchBy
+from head_office.custody import receipt_name
 from head_office.desk.texts import words
 from head_office.desk.users import DeskUsers
 from head_office.ledger import Ledger, Row
@@ -65,7 +66,7 @@ class Desk:
         if not name or not self._users.check(name, password):
             return _plain(401, text["sign_in"], {"WWW-Authenticate": 'Basic realm="MPOS desk", charset="UTF-8"'})
         by = SearchBy(form["by"]) if form.get("by") in set(SearchBy) else None
-        keyword = form.get("keyword", "")[:LONGEST_KEYWORD] if by else ""
+        keyword = form.get("keyword", "")[:LONGEST_KEYWORD]
         number = int(form["page"]) if form.get("page", "").isdecimal() and len(form["page"]) < 9 else 1
         page = claims.search(self._ledger, by, keyword, number)
         # Who looked, by which field, and how much was found; never what was looked for.
@@ -85,6 +86,7 @@ class Desk:
             choices=[(choice.value, text[choice.value]) for choice in SearchBy],
             by=by or "",
             keyword=keyword,
+            notice=text["choose_first"] if keyword.strip() and by is None else "",
             claims=[_shown(row, text, language) for row in page.rows],
             page=page,
             entries=text["entries"].format(first=page.first_entry, last=page.last_entry, total=page.total),
@@ -114,7 +116,7 @@ def _shown(row: Row, text: dict[str, str], language: str) -> dict[str, object]:
         "na_code": text.get(row["na_code"], row["na_code"]),
         "flags": [text.get(flag, flag) for flag in json.loads(row["flags"])],
         "detail": [
-            (text["receipt"], row["receipt_no"]),
+            (text["receipt"], receipt_name(row["receipt_no"])),
             (text["programme"], row["programme"]),
             (text["reason"], row["reason_code"]),
             (text["path"], text.get(row["path"], row["path"])),

@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from head_office import custody
+from head_office import claims, custody
 from head_office.device_registry import DeviceRegistry
 from head_office.ingest import Ingest
 from head_office.keys.authority import Authority
@@ -24,7 +25,7 @@ from head_office.ledger import SqliteLedger
 from head_office.moment import utc_now
 from head_office.opening import Opener
 from sync.receipt import Receipt, Verdict
-from tests.head_office.device import Device, Link
+from tests.head_office.device import SITE, Device, Link
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,9 +148,28 @@ class Service:
         return status
 
     def token(self) -> str:
-        return self.run("devices", "token", "--branch", "KC01", "--kanwil", "DKI").split()[0]
+        """A token made beside the running service, as the admin command makes it."""
+        ledger = SqliteLedger(self.home.ledger)
+        token, _expires = DeviceRegistry(ledger, Authority.load(self.home)).issue_token(SITE, by="test")
+        ledger.close()
+        return token
 
-    def run(self, *arguments: str, **more: Any) -> str:
+    def enrol(self, link: Link, folder: Path) -> tuple[Device, Link]:
+        """A new device, and its own line to the service."""
+        device = Device()
+        link.enrol(device, self.token())
+        return device, Link(link.url, link.ca_file, device.save_certificate(folder))
+
+    def claims(self, count: int) -> list[Any]:
+        """The claims on the desk once there are ``count``; gives the opening worker a minute on a busy machine."""
+        deadline = time.monotonic() + 60
+        ledger = SqliteLedger(self.home.ledger)
+        while len(found := claims.all_claims(ledger)) < count and time.monotonic() < deadline:
+            time.sleep(0.05)
+        ledger.close()
+        return found
+
+    def run(self, *arguments: str) -> str:
         """An admin command beside the running service."""
         done = subprocess.run(
             [sys.executable, "-m", "head_office.cli", *arguments, "--home", str(self.home.folder)],
@@ -158,7 +178,6 @@ class Service:
             text=True,
             timeout=60,
             check=False,
-            **more,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -170,19 +189,3 @@ def service(home: Home) -> Iterator[Service]:
     yield made
     if hasattr(made, "process") and made.process.poll() is None:
         made.stop(signal.SIGKILL)
-
-
-Enrolled = tuple[Device, Link]
-
-
-@pytest.fixture
-def enrolled(service: Service, tmp_path: Path) -> Callable[[], Enrolled]:
-    """Start the service and enrol a device on it."""
-
-    def make() -> Enrolled:
-        link = service.start()
-        device = Device()
-        link.enrol(device, service.token())
-        return device, Link(link.url, link.ca_file, device.save_certificate(tmp_path))
-
-    return make

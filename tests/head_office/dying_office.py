@@ -9,6 +9,8 @@ import sys
 from typing import Any
 
 from head_office import cli, ingest
+from sync import receipt
+from sync.keys import Signer
 
 MOMENTS = ("before the commit", "after the commit", "after signing")
 
@@ -19,18 +21,19 @@ def die(*_arguments: object, **_more: object) -> Any:
 
 def main() -> None:
     moment = sys.argv.pop(1)
-    really_sign = ingest.reply.sign
+    really_sign = receipt.sign
 
-    def sign_and_die(*arguments: Any) -> bytes:
-        really_sign(*arguments)
-        return die()  # type: ignore[no-any-return]
+    def sign_and_die(made: receipt.Receipt, signer: Signer) -> bytes:
+        really_sign(made, signer)
+        die()
+        return b""
 
     if moment == MOMENTS[0]:
         ingest._Round.finish = die  # type: ignore[method-assign]
     elif moment == MOMENTS[1]:
-        ingest.reply.sign = die
+        receipt.sign = die
     else:
-        ingest.reply.sign = sign_and_die
+        receipt.sign = sign_and_die
     cli.main()
 
 

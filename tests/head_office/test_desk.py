@@ -34,7 +34,8 @@ class DeskUnderTest:
         devices = DeviceRoutes(office.registry, office.ingest, authority, office.signer, load_recipients(office.home))
         self._app: FastAPI = make_app(devices, Desk(office.ledger, self.users, office.clock), lambda: None)
 
-    def page(self, language: str = "", auth: tuple[str, str] = (NAME, PASSWORD), **form: str) -> str:
+    def page(self, language: str = "", **form: str) -> str:
+        auth = (NAME, PASSWORD)
         address = "/desk" + (f"?lang={language}" if language else "")
         reply = self.request("POST", address, data=form, auth=auth) if form else self.get(address, auth=auth)
         assert reply.status_code == 200, reply.text
@@ -52,7 +53,7 @@ class DeskUnderTest:
         return self.request("GET", address, **more)
 
     def kpjs(self, **form: str) -> list[str]:
-        return re.findall(r"99ZZ\d{7}", self.page(**form))
+        return re.findall(r"99ZZ\d{7}", self.page(language="", **form))
 
     def fill(self, count: int) -> None:
         device = self.office.device()
@@ -123,6 +124,14 @@ def test_search(desk: DeskUnderTest, by: str, keyword: str, found: list[int]) ->
     page = desk.page(by=by, keyword=keyword, page="1")
     rows = re.findall(r'<td class="code">(10000\d\d)</td>', page)
     assert rows == [str(1_000_000 + n) for n in found]
+
+
+def test_a_keyword_without_a_kind_is_not_silently_ignored(desk: DeskUnderTest) -> None:
+    """Whoever forgets to choose what the keyword is sees everything, and is told why."""
+    desk.fill(1)
+    page = desk.page(by="", keyword="99ZZ0000009", page="1")
+    assert "Pilih dahulu apa yang dicari" in page
+    assert "99ZZ0000001" in page
 
 
 def test_names_cannot_bring_markup_with_them(desk: DeskUnderTest) -> None:

@@ -6,14 +6,16 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 
+from head_office import custody
 from head_office.keys.authority import Authority, KeyRequest, Purpose
+from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
 from head_office.moment import utc_now
 from sync import enrolment
@@ -23,29 +25,40 @@ from tests.head_office.conftest import Service
 from tests.head_office.device import Device, Link, key_request
 from tests.head_office.dying_office import MOMENTS
 
-Enrolled = tuple[Device, Link]
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Link]]:
+    """One running service for the tests that leave it as they find it."""
+    home = Home(tmp_path_factory.mktemp("running") / "head-office")
+    set_up(home, ["localhost", "127.0.0.1"], utc_now())
+    service = Service(home)
+    yield service, service.start()
+    assert service.stop() == 0
 
 
-def wait_for_claims(service: Service, count: int) -> list[dict[str, object]]:
-    """The claims on the desk, once there are ``count``; gives the opening worker a minute on a busy machine."""
-    deadline = time.monotonic() + 60
-    while True:
-        found: list[dict[str, object]] = json.loads(service.run("claims", "list", "--json"))
-        if len(found) >= count or time.monotonic() > deadline:
-            return found
-        time.sleep(0.2)
+@pytest.fixture
+def enrolled(running: tuple[Service, Link], tmp_path: Path) -> tuple[Device, Link]:
+    """A new device on that service, and its line to it."""
+    service, link = running
+    return service.enrol(link, tmp_path)
+
+
+@pytest.fixture
+def running_service(running: tuple[Service, Link]) -> Service:
+    return running[0]
 
 
 def code(reply: requests.Response) -> str:
     return enrolment.decode_error(reply.content).error
 
 
-def test_a_claim_goes_from_a_device_to_the_list(enrolled: Callable[[], Enrolled], service: Service) -> None:
+def test_a_claim_goes_from_a_device_to_the_list(service: Service, tmp_path: Path) -> None:
     """Enrol, send, get a receipt, and the claim stands in the list with its agenda number."""
-    device, link = enrolled()
+    device, link = service.enrol(service.start(), tmp_path)
     receipt = link.sync(device, device.seal())
     assert [v.verdict for v in receipt.verdicts] == [Verdict.ACCEPTED]
-    (claim,) = wait_for_claims(service, 1)
+    service.claims(1)
+    (claim,) = json.loads(service.run("claims", "list", "--json"))
     assert claim["agenda_no"] == 1_000_001
     assert claim["receipt_no"] == receipt.verdicts[0].receipt_no
     assert claim["nik"] == "99**********0001"
@@ -57,40 +70,33 @@ def test_a_claim_goes_from_a_device_to_the_list(enrolled: Callable[[], Enrolled]
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_in_the_middle_the_claim_arrives_once(home: Home, tmp_path: Path, moment: str) -> None:
     """Killed -9 before the commit, between commit and receipt, or before the reply left: it is there once."""
-    service = Service(home)
-    link = service.start()
-    device = Device()
-    link.enrol(device, service.token())
-    service.stop()
-
-    packet = device.seal()
+    # Enrolling signs no receipt and stores no batch: the service lives until the first batch.
     dying = Service(home, module="tests.head_office.dying_office", before=(moment,))
-    link = dying.start()
-    files = device.save_certificate(tmp_path)
+    device, link = dying.enrol(dying.start(), tmp_path)
+    packet = device.seal()
     with pytest.raises(requests.ConnectionError):
-        Link(link.url, link.ca_file, files).post("/v1/sync", device.batch(packet))
+        link.post("/v1/sync", device.batch(packet))
     assert dying.stop() == -signal.SIGKILL
 
-    link = service.start()
-    (verdict,) = Link(link.url, link.ca_file, files).sync(device, packet).verdicts
+    service = Service(home)
+    link.url = service.start().url
+    (verdict,) = link.sync(device, packet).verdicts
     assert verdict.verdict is (Verdict.ACCEPTED if moment == MOMENTS[0] else Verdict.DUPLICATE)
-    (claim,) = wait_for_claims(service, 1)
-    assert claim["receipt_no"] == verdict.receipt_no
+    (claim,) = service.claims(1)
+    assert custody.receipt_name(claim["receipt_no"]) == verdict.receipt_no
     assert service.stop() == 0
 
 
-def test_a_connection_without_a_certificate_cannot_sync(enrolled: Callable[[], Enrolled]) -> None:
+def test_a_connection_without_a_certificate_cannot_sync(enrolled: tuple[Device, Link]) -> None:
     """Enrolment is open to strangers with a token; sync is not open to strangers."""
-    device, link = enrolled()
+    device, link = enrolled
     reply = Link(link.url, link.ca_file).post("/v1/sync", device.batch(device.seal()))
     assert (reply.status_code, code(reply)) == (401, "client_certificate_required")
 
 
-def test_a_certificate_of_another_authority_ends_the_handshake(
-    enrolled: Callable[[], Enrolled], tmp_path: Path
-) -> None:
+def test_a_certificate_of_another_authority_ends_the_handshake(enrolled: tuple[Device, Link], tmp_path: Path) -> None:
     """Somebody with an own CA does not get as far as a request."""
-    device, link = enrolled()
+    device, link = enrolled
     elsewhere = Authority.create("elsewhere", utc_now())
     forged = elsewhere.certify_device(
         device.device_id, Purpose.TLS, KeyRequest.parse(key_request(device.tls_key)), utc_now()
@@ -102,41 +108,43 @@ def test_a_certificate_of_another_authority_ends_the_handshake(
 
 
 def test_one_device_cannot_speak_over_anothers_line(
-    enrolled: Callable[[], Enrolled], service: Service, tmp_path: Path
+    enrolled: tuple[Device, Link], running_service: Service, tmp_path: Path
 ) -> None:
     """A checkpoint must be signed by the device whose TLS certificate holds the connection."""
-    device, link = enrolled()
+    device, link = enrolled
     other = Device("SN-0002")
-    link.enrol(other, service.token())
+    link.enrol(other, running_service.token())
     reply = link.post("/v1/sync", other.batch(other.seal()))
     assert (reply.status_code, code(reply)) == (403, "not_your_checkpoint")
     assert link.sync(device).verdicts == ()
 
 
-def test_a_blocked_device_is_refused_while_the_service_runs(enrolled: Callable[[], Enrolled], service: Service) -> None:
+def test_a_blocked_device_is_refused_while_the_service_runs(
+    enrolled: tuple[Device, Link], running_service: Service
+) -> None:
     """The deny list needs no restart, and the hint says what happens to the packets."""
-    device, link = enrolled()
+    device, link = enrolled
     packet = device.seal()
-    service.run("devices", "block", device.device_id, "--reason", "stolen")
+    running_service.run("devices", "block", device.device_id, "--reason", "stolen")
     reply = link.post("/v1/sync", device.batch(packet))
     assert (reply.status_code, code(reply)) == (403, "device_blocked")
-    service.run("devices", "release", device.device_id)
+    running_service.run("devices", "release", device.device_id)
     assert link.sync(device, packet).verdicts[0].verdict is Verdict.ACCEPTED
 
 
-def test_a_used_token_is_refused(enrolled: Callable[[], Enrolled], service: Service) -> None:
+def test_a_used_token_is_refused(enrolled: tuple[Device, Link], running_service: Service) -> None:
     """The answer does not tell an unknown token from a used one."""
-    _, link = enrolled()
-    token = service.token()
+    _, link = enrolled
+    token = running_service.token()
     link.enrol(Device(), token)
     for bad in (token, "A" * 20):
         reply = link.post("/v1/enrol", Device().enrol_request(bad))
         assert (reply.status_code, code(reply)) == (403, "token_refused")
 
 
-def test_oversized_bodies_are_cut_off(enrolled: Callable[[], Enrolled]) -> None:
+def test_oversized_bodies_are_cut_off(enrolled: tuple[Device, Link]) -> None:
     """Announced or not, a body over the limit is refused without being kept."""
-    _, link = enrolled()
+    _, link = enrolled
     reply = link.post("/v1/sync", bytes(MAX_BATCH_BYTES + 1))
     assert (reply.status_code, code(reply)) == (413, "too_large")
     reply = requests.post(link.url + "/v1/enrol", data=iter([bytes(40_000)] * 2), verify=str(link.ca_file), timeout=10)
@@ -144,18 +152,18 @@ def test_oversized_bodies_are_cut_off(enrolled: Callable[[], Enrolled]) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff" * 100, b"\x83\x01\x40\x80"])
-def test_garbage_is_answered_and_the_service_lives(enrolled: Callable[[], Enrolled], body: bytes) -> None:
+def test_garbage_is_answered_and_the_service_lives(enrolled: tuple[Device, Link], body: bytes) -> None:
     """A broken client is told so; the next device is served."""
-    device, link = enrolled()
+    device, link = enrolled
     for path in ("/v1/sync", "/v1/enrol"):
         reply = link.post(path, body)
         assert (reply.status_code, code(reply)) == (400, "bad_request")
     assert link.sync(device, device.seal()).verdicts[0].verdict is Verdict.ACCEPTED
 
 
-def test_there_is_nothing_to_ask_without_signing_in(enrolled: Callable[[], Enrolled]) -> None:
+def test_there_is_nothing_to_ask_without_signing_in(enrolled: tuple[Device, Link]) -> None:
     """No route answers a question about a person, a card or a claim; the desk wants a password."""
-    _, link = enrolled()
+    _, link = enrolled
     assert requests.get(link.url + "/desk", verify=str(link.ca_file), timeout=10).status_code == 401
     for path in ("/", "/docs", "/openapi.json", "/v1/claims", "/v1/sync", "/v1/claims/99ZZ0000001"):
         assert requests.get(link.url + path, verify=str(link.ca_file), timeout=10).status_code in (404, 405)
@@ -165,19 +173,16 @@ def test_claims_are_kept_when_the_opening_keys_are_away(home: Home, service: Ser
     """The process that faces the network needs no decryption key: custody works, the desk follows later."""
     away = tmp_path / "away"
     home.recipient_keys.rename(away)
-    link = service.start()
-    device = Device()
-    link.enrol(device, service.token())
-    link = Link(link.url, link.ca_file, device.save_certificate(tmp_path))
+    device, link = service.enrol(service.start(), tmp_path)
     assert link.sync(device, device.seal()).verdicts[0].verdict is Verdict.ACCEPTED
-    assert json.loads(service.run("claims", "list", "--json")) == []
+    assert service.claims(0) == []
     away.rename(home.recipient_keys)
-    assert len(wait_for_claims(service, 1)) == 1
+    assert len(service.claims(1)) == 1
 
 
-def test_silent_and_plain_connections_disturb_nobody(enrolled: Callable[[], Enrolled]) -> None:
+def test_silent_and_plain_connections_disturb_nobody(enrolled: tuple[Device, Link]) -> None:
     """Somebody who connects and says nothing, or speaks without TLS, does not keep devices waiting."""
-    device, link = enrolled()
+    device, link = enrolled
     host, port = link.url.removeprefix("https://").split(":")
     silent = [socket.create_connection((host, int(port)), 5) for _ in range(20)]
     silent[0].sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -186,9 +191,9 @@ def test_silent_and_plain_connections_disturb_nobody(enrolled: Callable[[], Enro
         connection.close()
 
 
-def test_old_tls_is_refused(enrolled: Callable[[], Enrolled]) -> None:
+def test_old_tls_is_refused(enrolled: tuple[Device, Link]) -> None:
     """TLS 1.1 is not spoken."""
-    _, link = enrolled()
+    _, link = enrolled
     host, port = link.url.removeprefix("https://").split(":")
     context = ssl.create_default_context(cafile=str(link.ca_file))
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
