@@ -188,7 +188,7 @@ class Database:
             if part.exists():
                 part.rename(target.with_name(target.name + suffix))
                 flush_folder(self.path.parent)
-        self.set_aside = target
+        self.set_aside, self._broken = target, ""
         return self._open()
 
     def _open(self) -> sqlite3.Connection:

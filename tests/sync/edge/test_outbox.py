@@ -1,0 +1,420 @@
+"""The queue: an unbroken chain in, nothing out but against head office's receipt."""
+
+import os
+import sqlite3
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sync import receipt
+from sync.edge.outbox import Outbox
+from sync.edge.outbox_row import TRANSITIONS, ChainPosition, OutboxRow, RowState
+from sync.edge.settlement import Settlement
+from sync.envelope import FIRST_SEQ, NO_HASH, Lane, envelope_digest, open_envelope, verify
+from sync.errors import ChainError, EnvelopeError
+from sync.receipt import LaneHead, PacketVerdict, Receipt, Verdict, VerifiedReceipt
+from tests.sync.conftest import a_signer
+from tests.sync.edge.conftest import DEVICE_ID, START, Desk, packet_id
+
+NONCE = bytes(16)
+
+
+def due(desk: Desk, limit: int = 10**7, **more: int) -> list[OutboxRow]:
+    return desk.outbox.due(desk.clock.utc(), limit, **more)
+
+
+def verdict_on(row: OutboxRow, verdict: Verdict = Verdict.ACCEPTED, **changes: Any) -> PacketVerdict:
+    facts: dict[str, Any] = {
+        "lane": row.lane,
+        "epoch": row.epoch,
+        "seq": row.seq,
+        "digest": row.digest,
+        "verdict": verdict,
+        "reason": None if verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE) else "a_reason",
+        "receipt_no": f"R-{row.seq}" if verdict.in_custody else None,
+        "stored_at": START if verdict.in_custody else None,
+    }
+    return PacketVerdict(**(facts | changes))
+
+
+def signed(desk: Desk, *verdicts: PacketVerdict, lanes: tuple[LaneHead, ...] = ()) -> VerifiedReceipt:
+    """A real receipt of head office with these verdicts."""
+    content = Receipt(
+        device_id=DEVICE_ID, nonce=NONCE, server_time=START, lanes=lanes, verdicts=verdicts, next_poll_s=60
+    )
+    keys = {desk.keys.office.kid: desk.keys.office.public_key}
+    return receipt.verify_receipt(receipt.sign(content, desk.keys.office), keys, DEVICE_ID, NONCE)
+
+
+def settle(desk: Desk, *verdicts: PacketVerdict, lanes: tuple[LaneHead, ...] = ()) -> Settlement:
+    return desk.outbox.settle(signed(desk, *verdicts, lanes=lanes))
+
+
+def states(desk: Desk) -> list[RowState]:
+    return [row.state for row in reversed(desk.outbox.rows())]
+
+
+def test_each_lane_is_an_unbroken_chain_from_its_first_packet(desk: Desk) -> None:
+    """Numbers without gaps, each packet with its predecessor's digest, one epoch per lane."""
+    for number in range(6):
+        desk.put(number, Lane.CORE if number % 2 else Lane.DOCUMENTS)
+    for lane in Lane:
+        rows = [row for row in due(desk) if row.lane is lane]
+        assert [row.seq for row in rows] == [FIRST_SEQ, 2, 3]
+        assert [row.prev_hash for row in rows] == [NO_HASH, *(envelope_digest(row.envelope) for row in rows[:-1])]
+        assert len({row.epoch for row in rows}) == 1
+    assert desk.outbox.check_chain() == 6
+
+
+def test_what_is_queued_is_what_head_office_opens(desk: Desk) -> None:
+    """The stored bytes are the sealed packet, header and chain position included."""
+    row = desk.put(7)
+    (ready,) = due(desk)
+    verified = verify(ready.envelope, desk.keys.device.public_key)
+    assert (verified.header.seq, verified.header.epoch, verified.digest) == (row.seq, row.epoch, row.digest)
+    assert open_envelope(verified, desk.keys.recipient).startswith(b"packet 7 ")
+
+
+def test_nothing_of_a_packet_stands_readable_in_the_file(desk: Desk) -> None:
+    """The stolen laptop: database and log hold no plain text of any packet."""
+    desk.put(7)
+    for file in desk.path.parent.iterdir():
+        assert b"packet 7 " not in file.read_bytes()
+
+
+def test_putting_a_claim_twice_queues_it_once(desk: Desk) -> None:
+    """A confirm pressed twice, or repeated after a crash, gives the same row."""
+    first = desk.put(1)
+    assert desk.put(1) == first
+    assert desk.outbox.check_chain() == 1
+
+
+def test_a_packet_whose_transaction_fails_leaves_no_gap(desk: Desk) -> None:
+    """Draft, audit row and packet are one commit: when it fails, the next packet takes the number."""
+
+    def confirm_and_fail() -> None:
+        with desk.database.transaction():
+            desk.put(1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        confirm_and_fail()
+    assert desk.put(2).seq == FIRST_SEQ
+    assert desk.outbox.check_chain() == 1
+
+
+def test_a_seal_for_another_place_is_refused_and_stores_nothing(desk: Desk) -> None:
+    """A mistake in sealing can not break the chain."""
+    desk.put(1)
+    seal = desk.sealer.sealed(b"x")
+
+    def wrong_place(position: ChainPosition) -> bytes:
+        return seal(ChainPosition(position.lane, position.epoch, position.seq + 1, position.prev_hash))
+
+    with pytest.raises(ChainError):
+        desk.outbox.put(packet_id(2), Lane.CORE, wrong_place)
+    with pytest.raises(EnvelopeError):
+        desk.outbox.put(packet_id(3), Lane.CORE, lambda _: b"no envelope at all")
+    assert desk.outbox.check_chain() == 1
+
+
+def test_claims_leave_before_documents_and_each_lane_in_order(desk: Desk) -> None:
+    """Core first, oldest first, as much as fits, but always one."""
+    for number in range(4):
+        desk.put(number, Lane.DOCUMENTS if number < 2 else Lane.CORE, size=5000)
+    everything = due(desk)
+    assert [(row.lane, row.seq) for row in everything] == [
+        (Lane.CORE, 1),
+        (Lane.CORE, 2),
+        (Lane.DOCUMENTS, 1),
+        (Lane.DOCUMENTS, 2),
+    ]
+    assert [row.seq for row in due(desk, limit=2 * everything[0].size)] == [1, 2]
+    assert len(due(desk, limit=1)) == 1
+    assert len(due(desk, most=3)) == 3
+
+
+def test_nothing_overtakes_a_packet_that_has_to_wait(desk: Desk) -> None:
+    """Head office takes a chain in order only: the lane waits for its oldest, other lanes do not."""
+    first, _ = desk.put(1), desk.put(2)
+    other = desk.put(3, Lane.DOCUMENTS)
+    desk.outbox.postpone([first], desk.clock.utc() + timedelta(seconds=60), "timeout")
+    assert [row.id for row in due(desk)] == [other.id]
+    desk.clock.pass_time(60)
+    assert [row.id for row in due(desk)] == [first.id, 2, other.id]
+    assert (due(desk)[0].attempts, due(desk)[0].last_error) == (1, "timeout")
+
+
+def test_a_clock_set_back_by_years_does_not_silence_the_queue(desk: Desk) -> None:
+    """A time to wait for that lies beyond any wait of ours was written by a wrong clock: it is over."""
+    row = desk.put(1)
+    desk.outbox.postpone([row], desk.clock.utc() + timedelta(seconds=30), "timeout")
+    desk.clock.wall -= timedelta(days=3650)
+    assert [each.id for each in due(desk)] == [row.id]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.QUARANTINED])
+def test_custody_at_head_office_is_what_acknowledges(desk: Desk, verdict: Verdict) -> None:
+    """Accepted, had it already, or set apart there with a reason: the device may let go."""
+    row = desk.put(1)
+    settlement = settle(desk, verdict_on(row, verdict))
+    (acked,) = settlement.acked
+    assert (acked.state, acked.verdict, acked.receipt_no) == (RowState.ACKED, verdict, "R-1")
+    assert due(desk) == []
+
+
+def test_a_receipt_over_other_bytes_acknowledges_nothing(desk: Desk) -> None:
+    """The digest must be the one of the bytes stored here; the packet is sent again."""
+    row = desk.put(1)
+    settlement = settle(desk, verdict_on(row, digest=bytes(32)))
+    assert (settlement.acked, settlement.left) == ((), {row.id: "other_bytes"})
+    assert states(desk) == [RowState.READY]
+
+
+def test_bytes_that_rotted_on_the_disk_are_not_acknowledged_as_the_ones_that_were_sealed(desk: Desk) -> None:
+    """Head office holding the true packet says nothing about what is in this file, and the chain check finds it."""
+    row = desk.put(1)
+    with desk.database.transaction() as tx:
+        tx.execute("UPDATE outbox_rows SET envelope = zeroblob(size)")
+    assert settle(desk, verdict_on(row)).acked == ()
+    with pytest.raises(ChainError, match="bytes of core 1 have changed"):
+        desk.outbox.check_chain()
+
+
+def test_a_receipt_of_another_epoch_or_place_touches_nothing(desk: Desk) -> None:
+    """A verdict on a queue that was set aside does not settle the new one's packet of the same number."""
+    row = desk.put(1)
+    settlement = settle(
+        desk, verdict_on(row, epoch=bytes(16)), verdict_on(row, seq=9), verdict_on(row, lane=Lane.DOCUMENTS)
+    )
+    assert settlement.acked == ()
+    assert states(desk) == [RowState.READY]
+
+
+def test_retry_later_leaves_the_packet_and_says_why(desk: Desk) -> None:
+    """Nothing is wrong with it; it will go again."""
+    row = desk.put(1)
+    assert settle(desk, verdict_on(row, Verdict.RETRY_LATER)).left == {row.id: "a_reason"}
+    assert states(desk) == [RowState.READY]
+
+
+def test_not_yours_is_kept_for_a_person_and_never_dropped(desk: Desk) -> None:
+    """A packet that can not be delivered stays, bytes and reason included."""
+    row = desk.put(1)
+    (dead,) = settle(desk, verdict_on(row, Verdict.NOT_YOURS)).dead
+    assert (dead.state, dead.reason) == (RowState.DEAD, "a_reason")
+    assert desk.database.read("SELECT envelope FROM outbox_rows")[0][0] is not None
+    assert desk.outbox.purge(desk.clock.utc() + timedelta(days=9999)) == 0
+
+
+def test_a_repeated_receipt_changes_nothing_the_second_time(desk: Desk) -> None:
+    """Duplicated replies are ordinary."""
+    row = desk.put(1)
+    first = settle(desk, verdict_on(row))
+    assert settle(desk, verdict_on(row)).acked == ()
+    assert desk.outbox.find(row.packet_id) == first.acked[0]
+
+
+def test_a_late_verdict_does_not_undo_a_finished_one(desk: Desk) -> None:
+    """Once in custody, always in custody."""
+    row = desk.put(1)
+    settle(desk, verdict_on(row))
+    settle(desk, verdict_on(row, Verdict.NOT_YOURS))
+    settle(desk, verdict_on(row, Verdict.RETRY_LATER))
+    assert states(desk) == [RowState.ACKED]
+
+
+def test_the_signed_receipt_is_kept_as_evidence_with_what_it_acknowledged(desk: Desk) -> None:
+    """Years later somebody can show who said that this packet was stored."""
+    row, other = desk.put(1), desk.put(2)
+    proof = signed(desk, verdict_on(row), verdict_on(other))
+    desk.outbox.settle(proof)
+    found = desk.database.read(
+        "SELECT DISTINCT raw, kid FROM outbox_receipts JOIN outbox_rows ON receipt_id = outbox_receipts.id"
+    )
+    assert [tuple(each) for each in found] == [(proof.raw, desk.keys.office.kid)]
+
+
+def test_only_bytes_in_custody_are_purged_and_a_stub_stays(desk: Desk) -> None:
+    """After retention the bytes go; digest, place and receipt number stay, and the chain can still be walked."""
+    rows = [desk.put(number) for number in range(25)]
+    settle(desk, *(verdict_on(row) for row in rows[:23]))
+    desk.clock.pass_time(3600)
+    now = desk.clock.utc()
+    assert desk.outbox.purge(now - timedelta(days=1)) == 0
+    assert [desk.outbox.purge(now), desk.outbox.purge(now), desk.outbox.purge(now)] == [20, 3, 0]
+    assert states(desk) == [RowState.PURGED] * 23 + [RowState.READY] * 2
+    stub = desk.outbox.find(rows[0].packet_id)
+    assert stub is not None
+    assert (stub.receipt_no, stub.digest) == ("R-1", rows[0].digest)
+    assert desk.database.read("SELECT count(*) FROM outbox_rows WHERE envelope IS NOT NULL")[0][0] == 2
+    assert desk.outbox.check_chain() == 25
+
+
+@pytest.mark.parametrize("before", list(RowState))
+@pytest.mark.parametrize("after", list(RowState))
+def test_no_statement_moves_a_row_in_a_way_the_table_of_states_does_not_have(
+    desk: Desk, before: RowState, after: RowState
+) -> None:
+    """Every pair of states is tried past all our code, straight in SQL: the table itself refuses."""
+    row = desk.put(1)
+    bring_to(desk, row, before)
+    allowed = before is after or after in [to for (start, _), to in TRANSITIONS.items() if start is before]
+
+    def move() -> None:
+        with desk.database.transaction() as tx:
+            tx.execute(
+                "UPDATE outbox_rows SET state = ?, receipt_id = coalesce(receipt_id, (SELECT id FROM outbox_receipts)),"
+                " envelope = CASE ? WHEN 'PURGED' THEN NULL ELSE envelope END WHERE id = ?",
+                (after.value, after.value, row.id),
+            )
+
+    if allowed:
+        move()
+    else:
+        with pytest.raises(sqlite3.IntegrityError):
+            move()
+
+
+def bring_to(desk: Desk, row: OutboxRow, state: RowState) -> None:
+    """Through the front door; another packet's receipt lies in the file in any case."""
+    other = desk.put(99)
+    settle(desk, verdict_on(other))
+    if state is RowState.DEAD:
+        settle(desk, verdict_on(row, Verdict.NOT_YOURS))
+    if state in (RowState.ACKED, RowState.PURGED):
+        settle(desk, verdict_on(row))
+    if state is RowState.PURGED:
+        desk.outbox.purge(desk.clock.utc() + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM outbox_rows",
+        "UPDATE outbox_rows SET envelope = NULL",
+        "UPDATE outbox_rows SET state = 'ACKED'",
+        "UPDATE outbox_rows SET state = 'GONE'",
+    ],
+)
+def test_no_statement_loses_a_packet_that_has_no_receipt(desk: Desk, statement: str) -> None:
+    """Whatever code comes later, the table itself does not let a waiting packet go."""
+    desk.put(1)
+    with pytest.raises(sqlite3.IntegrityError), desk.database.transaction() as tx:
+        tx.execute(statement)
+    assert len(due(desk)) == 1
+
+
+def test_counts_are_true_without_counting(desk: Desk) -> None:
+    """After puts, receipts, refusals and purges the kept numbers are the ones a count gives."""
+    rows = [desk.put(number, Lane.CORE if number % 3 else Lane.DOCUMENTS) for number in range(12)]
+    settle(desk, *(verdict_on(row) for row in rows[:5]), verdict_on(rows[5], Verdict.NOT_YOURS))
+    desk.outbox.purge(desk.clock.utc() + timedelta(seconds=1), most=2)
+    for counts in desk.outbox.counts():
+        counted = {
+            row["state"]: (row["n"], row["bytes"])
+            for row in desk.database.read(
+                "SELECT state, count(*) n, sum(size) bytes FROM outbox_rows WHERE lane = ? GROUP BY state",
+                (counts.lane,),
+            )
+        }
+        assert (counts.ready, counts.ready_bytes) == counted.get("READY", (0, 0))
+        assert [counts.acked, counts.purged, counts.dead] == [
+            counted.get(s, (0,))[0] for s in ("ACKED", "PURGED", "DEAD")
+        ]
+
+
+def test_the_oldest_waiting_packet_is_known(desk: Desk) -> None:
+    """A person sees since when something waits."""
+    core = next(counts for counts in desk.outbox.counts() if counts.lane is Lane.CORE)
+    assert core.oldest_ready_at is None
+    desk.put(1)
+    desk.clock.pass_time(100)
+    desk.put(2)
+    core = next(counts for counts in desk.outbox.counts() if counts.lane is Lane.CORE)
+    assert core.oldest_ready_at == START
+
+
+def test_the_next_batch_is_found_by_walking_an_index_and_sorting_nothing(desk: Desk) -> None:
+    """The cost stays flat from a thousand waiting packets to a million."""
+    for sql in (
+        "SELECT * FROM outbox_stubs WHERE lane = 'core' AND state = 'READY' ORDER BY id LIMIT 5",
+        "SELECT id FROM outbox_rows WHERE state = 'ACKED' AND acked_at_ms < 5 ORDER BY acked_at_ms LIMIT 5",
+        "SELECT * FROM outbox_stubs WHERE packet_id = x'00'",
+        "SELECT digest FROM outbox_rows WHERE lane = 'core' AND epoch = x'00' AND seq = 3",
+    ):
+        plan = " ".join(row["detail"] for row in desk.database.read(f"EXPLAIN QUERY PLAN {sql}"))
+        assert "USING" in plan
+        assert "INDEX" in plan
+        assert "TEMP B-TREE" not in plan
+        assert "SCAN" not in plan
+
+
+def test_everything_is_there_after_a_restart(desk: Desk) -> None:
+    """Rows, chain head, epoch and counts come back as they were."""
+    first = desk.put(1)
+    before = (desk.outbox.counts(), due(desk))
+    desk.restart()
+    assert (desk.outbox.counts(), due(desk)) == before
+    assert (desk.put(2).prev_hash, desk.put(2).epoch) == (first.digest, first.epoch)
+
+
+def test_a_queue_that_was_set_aside_is_followed_by_a_new_epoch(desk: Desk) -> None:
+    """Head office sees the break: the numbers start again under another epoch."""
+    old = desk.put(1)
+    desk.database.close()
+    desk.path.write_bytes(b"rubbish" * 1000)
+    desk.start()
+    assert desk.database.set_aside is not None
+    new = desk.put(2)
+    assert (new.seq, new.prev_hash) == (FIRST_SEQ, NO_HASH)
+    assert new.epoch != old.epoch
+
+
+def test_head_office_knowing_more_than_we_do_is_a_fork(desk: Desk) -> None:
+    """The snapshot of a device was restored: its chain is shorter than what head office has."""
+    row = desk.put(1)
+    ahead = LaneHead(lane=Lane.CORE, epoch=row.epoch, next_seq=5, head_hash=os.urandom(32))
+    assert settle(desk, lanes=(ahead,)).forked == (Lane.CORE,)
+
+
+def test_head_office_having_another_packet_at_our_place_is_a_fork(desk: Desk) -> None:
+    """Two machines with one identity: the same number, other bytes."""
+    row = desk.put(1)
+    other = LaneHead(lane=Lane.CORE, epoch=row.epoch, next_seq=2, head_hash=os.urandom(32))
+    settlement = settle(desk, lanes=(other,))
+    assert (settlement.forked, settlement.acked) == ((Lane.CORE,), ())
+
+
+def test_heads_alone_never_acknowledge(desk: Desk) -> None:
+    """Head office's chain may have been bridged over a place whose bytes were spoilt: only a verdict counts."""
+    desk.put(1)
+    last = desk.put(2)
+    head = LaneHead(lane=Lane.CORE, epoch=last.epoch, next_seq=3, head_hash=last.digest)
+    settlement = settle(desk, lanes=(head,))
+    assert (settlement.forked, settlement.acked) == ((), ())
+    assert states(desk) == [RowState.READY] * 2
+
+
+def test_a_receipt_that_nobody_verified_can_not_settle(desk: Desk) -> None:
+    """There is no way to hand the queue a receipt that was only read."""
+    with pytest.raises(TypeError):
+        VerifiedReceipt(signed(desk).content, b"", a_signer(desk.keys.office.algorithm).kid, None)
+
+
+def test_rows_are_listed_newest_first_and_page_by_page(desk: Desk) -> None:
+    """What the queue screen shows, with and without a state."""
+    rows = [desk.put(number, Lane.CORE if number % 2 else Lane.DOCUMENTS) for number in range(7)]
+    settle(desk, verdict_on(rows[6]))
+    page = desk.outbox.rows(most=3)
+    assert [row.id for row in page] == [7, 6, 5]
+    assert [row.id for row in desk.outbox.rows(most=3, before_id=page[-1].id)] == [4, 3, 2]
+    assert [row.id for row in desk.outbox.rows(RowState.READY, most=4)] == [6, 5, 4, 3]
+    assert [row.id for row in desk.outbox.rows(RowState.ACKED)] == [7]
+
+
+def test_a_second_queue_object_does_not_start_new_epochs(desk: Desk) -> None:
+    """Epochs are drawn once in the file's life."""
+    epochs = [counts.epoch for counts in desk.outbox.counts()]
+    assert [counts.epoch for counts in Outbox(desk.database, desk.clock).counts()] == epochs
