@@ -307,8 +307,10 @@ class _Round:
             if before is not None:
                 self._say(spot, packet.digest, Verdict.DUPLICATE, None, before)
             else:
-                # A key we do not know may be our fault: the device keeps the packet and asks again.
-                verdict = Verdict.RETRY_LATER if packet.refusal == UNKNOWN_KEY else Verdict.NOT_YOURS
+                # Kept by the device: an unknown key may be our fault, and spoilt bytes get their place once an
+                # authentic packet stands behind them.
+                theirs = packet.refusal == Refusal.WRONG_DEVICE
+                verdict = Verdict.NOT_YOURS if theirs else Verdict.RETRY_LATER
                 self._say(spot, packet.digest, verdict, packet.refusal, None)
         self._spoilt.clear()
 

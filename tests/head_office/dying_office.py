@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from head_office import cli, ingest
-from sync import receipt
+from sync import receipt as wire
 from sync.keys import Signer
 
 MOMENTS = ("before the commit", "after the commit", "after signing")
@@ -21,19 +21,19 @@ def die(*_arguments: object, **_more: object) -> Any:
 
 def main() -> None:
     moment = sys.argv.pop(1)
-    really_sign = receipt.sign
+    really_sign = wire.sign
 
-    def sign_and_die(made: receipt.Receipt, signer: Signer) -> bytes:
-        really_sign(made, signer)
+    def sign_and_die(receipt: wire.Receipt, signer: Signer) -> bytes:
+        really_sign(receipt, signer)
         die()
         return b""
 
     if moment == MOMENTS[0]:
         ingest._Round.finish = die  # type: ignore[method-assign]
     elif moment == MOMENTS[1]:
-        receipt.sign = die
+        wire.sign = die
     else:
-        receipt.sign = sign_and_die
+        wire.sign = sign_and_die
     cli.main()
 
 

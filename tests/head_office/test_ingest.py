@@ -174,12 +174,15 @@ def test_the_true_packet_that_turns_up_after_rotten_bytes_is_kept(office: Office
     assert true in office.stored()
 
 
-def test_rotten_bytes_with_nothing_behind_them_are_not_stored(office: Office) -> None:
-    """Without an authentic successor there is no proof that the device means these bytes."""
+def test_rotten_bytes_wait_on_the_device_until_a_claim_stands_behind_them(office: Office) -> None:
+    """Without an authentic successor there is no proof that the device means these bytes; with one they are kept."""
     device = office.device()
-    spoilt = device.seal()[:-1] + b"\x00"
-    assert office.verdicts(device, spoilt) == [(Verdict.NOT_YOURS, "bad_signature")]
+    spoilt = device.seal(number=1)[:-1] + b"\x00"
+    assert office.verdicts(device, spoilt) == [(Verdict.RETRY_LATER, "bad_signature")]
     assert office.stored() == []
+    behind = device.seal(number=2)
+    assert office.verdicts(device, behind) == [(Verdict.RETRY_LATER, "gap")]
+    assert office.verdicts(device, spoilt, behind) == [(Verdict.QUARANTINED, "bad_signature"), ACCEPTED]
 
 
 def test_another_devices_packet_is_not_this_ones(office: Office) -> None:
