@@ -44,9 +44,6 @@ def _serve(link: socket.socket, emulator: Emulator | None) -> None:
                 emulator.power_off()
     except OSError as error:
         log.debug("reader hung up: %s", error)
-    finally:
-        if emulator is not None:
-            emulator.power_off()
 
 
 def _next_frame(link: socket.socket) -> bytes | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from drivers.card.ektp.read import ReadStep, read_card
@@ -11,6 +12,7 @@ from drivers.card.pair import connected_pair
 from drivers.card.virtual import invented
 from drivers.card.virtual.card import VirtualEktp
 from drivers.card.virtual.chip import NXP_A, ChipProfile
+from drivers.card.virtual.emulator import Emulator
 from drivers.card.virtual.faults import NO_FAULTS, Faults
 from drivers.card.virtual.inprocess import InProcessReader
 from drivers.card.virtual.person import VirtualPerson, synthetic_person
@@ -59,11 +61,12 @@ def read(
     sam_faults: Faults = NO_FAULTS,
     *,
     secrets: SamSecrets | None = None,
-    sam: VirtualSam | None = None,
+    card: Emulator | None = None,
+    sam: Emulator | None = None,
 ) -> Reading:
     """Read a virtual card once, in process."""
     reading = Reading()
-    card_reader = InProcessReader(VirtualEktp(owner, chip, card_faults, sleep=lambda _s: None), "card")
+    card_reader = InProcessReader(card or VirtualEktp(owner, chip, card_faults, sleep=lambda _s: None), "card")
     sam_reader = InProcessReader(sam or VirtualSam(faults=sam_faults, sleep=lambda _s: None), "SAM")
     with contextlib.ExitStack() as stack:
         card_connection, sam_connection = stack.enter_context(connected_pair(card_reader, sam_reader))
@@ -77,3 +80,31 @@ def read(
         except DeviceError as error:
             reading.error = error
     return reading
+
+
+class Altered:
+    """An emulator some of whose answers are given by a test instead."""
+
+    def __init__(self, inner: Emulator, alter: Callable[[bytes, Callable[[], bytes]], bytes]) -> None:
+        self._inner, self._alter = inner, alter
+
+    @property
+    def atr(self) -> bytes:
+        """The inner one's."""
+        return self._inner.atr
+
+    def power_on(self) -> None:
+        """The inner one's."""
+        self._inner.power_on()
+
+    def power_off(self) -> None:
+        """The inner one's."""
+        self._inner.power_off()
+
+    def reset(self) -> None:
+        """The inner one's."""
+        self._inner.reset()
+
+    def transmit(self, apdu: bytes) -> bytes:
+        """What the test makes of the command and the true answer, which is asked for only when wanted."""
+        return self._alter(apdu, lambda: self._inner.transmit(apdu))

@@ -12,8 +12,11 @@ from drivers.card.virtual import invented
 from drivers.card.virtual.chip import A079141, NXP_A, P308_A, PROFILES, TYPE_B, ChipProfile
 from drivers.card.virtual.faults import Faults, MissingFinger
 from drivers.card.virtual.sam import VirtualSam
-from tests.drivers.card.reading import PERSON, SAM, person, read
+from tests.drivers.card.reading import PERSON, SAM, Altered, person, read
 from tests.drivers.card.records import chip_template
+
+THUMBNAIL = b"\xff\xd8" + bytes(30) + b"\xff\xd9"
+"""A small picture in front of the picture, with an end marker of its own."""
 
 SECURED_SELECT = ["S 00F30000 12", "C 0CA40000 27", "S 00F40000 19"]
 
@@ -212,9 +215,10 @@ def test_biodata_with_an_additional_field_is_read_and_reported() -> None:
         (b"", b"", "photo_missing"),
         (bytes(150), b"", "photo_missing"),
         (bytes(2) + PERSON.photo + bytes(40), PERSON.photo, None),
+        (THUMBNAIL + PERSON.photo, THUMBNAIL + PERSON.photo, None),
         (PERSON.photo[:-2] + bytes(5), PERSON.photo[:-2] + bytes(5), "photo_without_eoi"),
     ],
-    ids=["none", "too short", "padded", "no end"],
+    ids=["none", "too short", "padded", "with thumbnail", "no end"],
 )
 def test_photo_is_found_by_its_markers(photo: bytes, expected: bytes, warning: str | None) -> None:
     """Cards pad differently: only SOI and EOI say where the picture is."""
@@ -239,14 +243,8 @@ def test_longest_photo_the_file_can_hold_is_read() -> None:
 def test_sam_that_does_not_tell_its_number_is_reported() -> None:
     """The packet then says so instead of naming a wrong one."""
 
-    class Nameless(VirtualSam):
-        """Knows no F7."""
-
-        def transmit(self, apdu: bytes) -> bytes:
-            """Everything else as ever."""
-            return b"\x6d\x00" if apdu[1] == 0xF7 else super().transmit(apdu)
-
-    record = read(sam=Nameless()).whole
+    nameless = Altered(VirtualSam(), lambda apdu, truth: b"\x6d\x00" if apdu[1] == 0xF7 else truth())
+    record = read(sam=nameless).whole
     assert record.sam_uid == b""
     assert record.warnings == ("sam_uid_unknown",)
 
@@ -254,14 +252,8 @@ def test_sam_that_does_not_tell_its_number_is_reported() -> None:
 def test_sam_that_does_not_hash_the_photo_is_reported() -> None:
     """No traffic shows that function: its absence costs the data signature, not the claim."""
 
-    class PhotoBlind(VirtualSam):
-        """Knows no FA 03."""
-
-        def transmit(self, apdu: bytes) -> bytes:
-            """Everything else as ever."""
-            return b"\x6a\x86" if apdu[1:3] == b"\xfa\x03" else super().transmit(apdu)
-
-    reading = read(sam=PhotoBlind())
+    blind = Altered(VirtualSam(), lambda apdu, truth: b"\x6a\x86" if apdu[1:3] == b"\xfa\x03" else truth())
+    reading = read(sam=blind)
     assert reading.whole.warnings == ("photo_not_hashed",)
     assert reading.whole.data_signature.raw == invented.SIGNATURE_NOT_PROVEN
     assert sum(command.startswith("S 00FA03") for command in reading.commands) == 1

@@ -2,13 +2,15 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.card.ektp import read as read_module
-from drivers.card.ektp.read import read_card
+from drivers.card.ektp.files import BIODATA, CARD_CONTROL, DATA_SIGNATURE
+from drivers.card.ektp.record import CardType
 from drivers.card.ektp.secure_channel import FileRead
 from drivers.card.errors import (
     CardRemovedError,
@@ -21,13 +23,13 @@ from drivers.card.errors import (
 )
 from drivers.card.virtual import invented
 from drivers.card.virtual.card import VirtualEktp
-from drivers.card.virtual.chip import NXP_A
+from drivers.card.virtual.chip import NXP_A, TYPE_B
 from drivers.card.virtual.faults import Faults
-from drivers.card.virtual.inprocess import InProcessReader
+from drivers.card.virtual.person import VirtualPerson
 from drivers.card.virtual.sam import VirtualSam
 from drivers.errors import DeviceError, DeviceProtocolError
 from drivers.sensitive import SensitiveBytes
-from tests.drivers.card.reading import CARD, PERSON, SAM, person, read
+from tests.drivers.card.reading import CARD, PERSON, SAM, Altered, person, read
 from tests.drivers.card.records import chip_template
 
 MESSAGES_TO_CARD = sum(who == CARD for who, _, _ in read().tape)
@@ -171,44 +173,113 @@ def test_card_of_another_key_is_an_authentication_failure() -> None:
     genuine = VirtualEktp(PERSON, NXP_A)
     clone = VirtualEktp(PERSON, chip)
 
-    class Clone:
-        """Shows another card's number and control, but has not its keys."""
+    def wrong_chip(apdu: bytes, truth: Callable[[], bytes]) -> bytes:
+        return clone.transmit(apdu) if apdu[1] in (0x84, 0x82) else truth()
 
-        atr = NXP_A.atr
-        power_on, power_off, reset = genuine.power_on, genuine.power_off, genuine.reset
-
-        def transmit(self, apdu: bytes) -> bytes:
-            """Authentication goes to the wrong chip."""
-            return (clone if apdu[1] in (0x84, 0x82) else genuine).transmit(apdu)
-
-    card_reader, sam_reader = InProcessReader(Clone(), "card"), InProcessReader(VirtualSam(), "SAM")
-    with sam_reader.connect() as sam, card_reader.connect() as card, pytest.raises(ChipAuthenticationError):
-        read_card(card, sam, invented.sam_secrets())
+    reading = read(card=Altered(genuine, wrong_chip))
+    assert isinstance(reading.error, ChipAuthenticationError)
+    assert reading.error.doing == "authenticating chip and SAM"
 
 
 def test_uid_of_four_bytes_without_the_chips_own_number_is_refused() -> None:
     """Not provided for: better a named error than an authentication with made-up bytes."""
+    odd = Altered(VirtualEktp(PERSON), lambda apdu, truth: b"\1\2\3\4\x90\0" if apdu[0] == 0xFF else truth())
+    reading = read(card=odd)
+    assert isinstance(reading.error, ChipDataError)
+    assert "no 8-byte number" in str(reading.error)
+    assert "C 00DF0000 5" in reading.commands
 
-    class OddReader:
-        """Answers get UID with four bytes and knows neither form of the chip's own number."""
 
-        atr = NXP_A.atr
+def test_chip_that_only_knows_the_other_form_of_its_number_is_type_b() -> None:
+    """DF, of which the last 8 bytes count."""
+    number = TYPE_B.serial
 
-        def __init__(self) -> None:
-            self._card = VirtualEktp(PERSON)
-            self.power_on, self.power_off, self.reset = self._card.power_on, self._card.power_off, self._card.reset
+    def second_form(apdu: bytes, truth: Callable[[], bytes]) -> bytes:
+        if apdu[:2] == b"\x00\xdd":
+            return b"\x6d\x00"
+        return b"\xaa\xbb" + number + b"\x90\x00" if apdu[:2] == b"\x00\xdf" else truth()
 
-        def transmit(self, apdu: bytes) -> bytes:
-            """Four bytes of UID."""
-            return b"\x01\x02\x03\x04\x90\x00" if apdu[0] == 0xFF else self._card.transmit(apdu)
+    record = read(card=Altered(VirtualEktp(PERSON, TYPE_B), second_form)).whole
+    assert record.card_type is CardType.B
 
-    card_reader, sam_reader = InProcessReader(OddReader(), "card"), InProcessReader(VirtualSam(), "SAM")
-    with (
-        sam_reader.connect() as sam,
-        card_reader.connect() as card,
-        pytest.raises(ChipDataError, match="8-byte number"),
-    ):
-        read_card(card, sam, invented.sam_secrets())
+
+def test_chip_that_accepts_the_sam_but_cannot_prove_itself_is_refused() -> None:
+    """A copy of the free files on another card: it says 9000 to anything, and has not the keys."""
+    forged = Altered(VirtualEktp(PERSON), lambda apdu, truth: bytes(40) + b"\x90\x00" if apdu[1] == 0x82 else truth())
+    reading = read(card=forged)
+    assert isinstance(reading.error, ChipAuthenticationError)
+    assert reading.error.doing == "verifying the chip"
+
+
+def test_sam_that_refuses_the_chip_is_an_authentication_failure() -> None:
+    """F1 answered with anything but 40 bytes and 9000."""
+    refusing = Altered(VirtualSam(), lambda apdu, truth: b"\x6a\x80" if apdu[1] == 0xF1 else truth())
+    reading = read(sam=refusing)
+    assert isinstance(reading.error, ChipAuthenticationError)
+    assert reading.error.sw == 0x6A80
+
+
+@pytest.mark.parametrize("answer", ["3000 9000", "60145F01 9000", "9902 9000 9000", "8E0800 9000", "9000"])
+def test_secured_answer_of_another_shape_does_not_even_reach_the_sam(answer: str) -> None:
+    """Data in clear under secure messaging is no data."""
+    plain = Altered(VirtualEktp(PERSON), lambda apdu, truth: bytes.fromhex(answer) if apdu[0] == 0x0C else truth())
+    reading = read(card=plain)
+    assert isinstance(reading.error, DeviceProtocolError)
+    assert not any(command.startswith("S 00F4") for command in reading.commands)
+
+
+@pytest.mark.parametrize("wrapped", ["0CB000000D9701088E0800000000000000000000", "00A4000002 6FF6", "0CA4", ""])
+def test_sam_that_wraps_another_command_does_not_reach_the_card(wrapped: str) -> None:
+    """SELECT was asked for: neither READ, nor an open command, nor a stump may go out."""
+    other = Altered(
+        VirtualSam(), lambda apdu, truth: bytes.fromhex(wrapped) + b"\x90\0" if apdu[1] == 0xF3 else truth()
+    )
+    reading = read(sam=other)
+    assert isinstance(reading.error, DeviceProtocolError)
+    assert not any(command.startswith("C 0C") for command in reading.commands)
+
+
+@pytest.mark.parametrize(
+    ("owner", "file"),
+    [
+        (person(photo=bytes(4097)), "photo"),
+        (person(signature_image=bytes(4097)), "signature image"),
+        (person(right_template=bytes(2049)), "minutiae 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_file_that_claims_more_than_any_chip_holds_is_not_read_to_its_end(owner: VirtualPerson, file: str) -> None:
+    """A broken length prefix would keep the member waiting for minutes."""
+    reading = read(owner)
+    assert isinstance(reading.error, ChipDataError)
+    assert f"reading {file}: claims" in str(reading.error)
+
+
+@pytest.mark.parametrize("content", [b"\x00", b"\x01\x00\x22"])
+def test_file_shorter_than_its_first_block_is_bad_data(content: bytes) -> None:
+    """No length, or a length and next to nothing behind it."""
+    card = VirtualEktp(PERSON)
+    card._files[BIODATA.file_id] = content
+    assert isinstance(read(card=card).error, ChipDataError)
+
+
+def test_short_data_signature_file_is_bad_data() -> None:
+    """The SAM gets all 80 bytes or none."""
+    card = VirtualEktp(PERSON)
+    card._files[DATA_SIGNATURE.file_id] = bytes(40)
+    reading = read(card=card)
+    assert isinstance(reading.error, ChipDataError)
+    assert "40 bytes instead of 80" in str(reading.error)
+
+
+@pytest.mark.parametrize("length", ["0000", "00FF", ""])
+def test_card_control_without_a_sensible_length_is_bad_data(length: str) -> None:
+    """It could not be handed to the SAM in one command."""
+    card = VirtualEktp(PERSON)
+    card._files[CARD_CONTROL.file_id] = bytes.fromhex(length) + bytes(51 if length else 0)
+    reading = read(card=card)
+    assert isinstance(reading.error, ChipDataError)
+    assert "reading card control" in str(reading.error)
 
 
 @given(st.integers(1, MESSAGES_TO_CARD), st.binary(min_size=2, max_size=258))
@@ -216,38 +287,23 @@ def test_uid_of_four_bytes_without_the_chips_own_number_is_refused() -> None:
 def test_any_answer_in_any_place_ends_in_a_record_or_a_named_error(n: int, answer: bytes) -> None:
     """A reader may hand over anything at any point: never a crash, never a hang, never foreign data."""
 
-    class Liar:
-        """Answers the n-th command with something else."""
+    count = 0
 
-        atr = NXP_A.atr
+    def lie_once(_apdu: bytes, truth: Callable[[], bytes]) -> bytes:
+        nonlocal count
+        count += 1
+        true_answer = truth()
+        return answer if count == n else true_answer
 
-        def __init__(self) -> None:
-            self._card, self._count = VirtualEktp(PERSON), 0
-
-        def power_on(self) -> None:
-            """Fresh card."""
-            self._card.power_on()
-
-        power_off = reset = power_on
-
-        def transmit(self, apdu: bytes) -> bytes:
-            """The truth, except once."""
-            self._count += 1
-            truth = self._card.transmit(apdu)
-            return answer if self._count == n else truth
-
-    card_reader, sam_reader = InProcessReader(Liar(), "card"), InProcessReader(VirtualSam(), "SAM")
-    with sam_reader.connect() as sam, card_reader.connect() as card:
-        try:
-            record = read_card(card, sam, invented.sam_secrets())
-        except DeviceError:
-            return
-    assert record.biodata.nik == PERSON.fields[0]
+    reading = read(card=Altered(VirtualEktp(PERSON), lie_once))
+    assert (reading.record is None) is (reading.error is not None)
+    if reading.record is not None:
+        assert reading.record.biodata.nik == PERSON.fields[0]
 
 
-@pytest.mark.parametrize("n", [20, 30, 36, MESSAGES_TO_CARD])
-def test_failed_read_leaves_nothing_of_the_chip_in_its_buffers(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every buffer the read owned is zeros when the error reaches the operator."""
+@pytest.mark.parametrize("n", [20, 30, 36, MESSAGES_TO_CARD, 0])
+def test_read_leaves_nothing_of_the_chip_in_its_buffers(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed midway or done: every buffer is zeros, and only what the record owns stays."""
     buffers: list[bytearray] = []
     results: list[SensitiveBytes] = []
 
@@ -257,6 +313,8 @@ def test_failed_read_leaves_nothing_of_the_chip_in_its_buffers(n: int, monkeypat
         def __init__(self, content: bytes | bytearray | memoryview) -> None:
             super().__init__(content)
             results.append(self)
+            if isinstance(content, bytearray):
+                buffers.append(content)
 
     original = FileRead.__init__
 
@@ -267,10 +325,14 @@ def test_failed_read_leaves_nothing_of_the_chip_in_its_buffers(n: int, monkeypat
     monkeypatch.setattr(read_module, "SensitiveBytes", Watched)
     monkeypatch.setattr(FileRead, "__init__", remember)
     reading = read(card_faults=Faults(tear_at=n))
-    assert isinstance(reading.error, CardRemovedError)
     assert not any(any(buffer) for buffer in buffers)
-    assert not any(any(result.view()) for result in results)
     assert n < 30 or buffers
+    if n == 0:
+        record = reading.whole
+        assert len(buffers) == 4 + 3
+        assert sum(any(result.view()) for result in results) == 3
+        record.wipe()
+    assert not any(any(result.view()) for result in results)
 
 
 def test_protocol_errors_name_reader_and_step() -> None:
