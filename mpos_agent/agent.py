@@ -17,6 +17,7 @@ from config.tables import Tables
 from drivers.card.ektp.read import ReadStep
 from drivers.errors import DeviceError
 from drivers.scanner.base import ScannerInfo
+from matcher.errors import MatcherError
 from mpos_agent.audit import Act, AuditLog
 from mpos_agent.claim.counter import Site
 from mpos_agent.claim.draft_store import Captured
@@ -35,6 +36,7 @@ from mpos_agent.errors import (
 )
 from mpos_agent.events import EventHub, EventKind
 from mpos_agent.log import happening
+from mpos_agent.outcomes import outcome_of
 from mpos_agent.people import People, Person, Refusal, Role, SignIn
 from mpos_agent.reader_board import ReaderBoard
 from mpos_agent.sign_in import SignedIn, SignIns
@@ -128,6 +130,8 @@ class Parts:
     sync: SyncWorker
     site: Callable[[], Site | None]
     enrol: Callable[[str, str, str | None], None]
+    warm_up: Callable[[], None]
+    """Loads the matcher's network; MatcherError."""
     events: EventHub
     sign_ins: SignIns
     clock: Clock
@@ -159,6 +163,8 @@ class Agent:
         if parts.watch is not None:
             parts.watch.start()
         parts.sync.start()
+        # Loading takes a second: now, not while the first member holds a finger on the glass.
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def begin_to_stop(self) -> None:
         """End every wait for a card or a finger and every event stream; new steps are refused from now on."""
@@ -228,7 +234,7 @@ class Agent:
             problem = error
         return DeviceReport(
             transport=parts.station.transport,
-            readers=parts.readers.names(),
+            readers=tuple(sorted({*parts.readers.names(), *filter(None, (card.card_reader, card.sam_reader))})),
             card=card,
             card_present=parts.readers.card_on(card.card_reader),
             scanners=scanners,
@@ -427,6 +433,13 @@ class Agent:
         self.events.publish(EventKind.SYNC, outcome=result.outcome.value, cause=cause, sent=result.sent)
         if result.acked or result.dead:
             self._queue_changed()
+
+    def _warm_up(self) -> None:
+        try:
+            self._parts.warm_up()
+        except MatcherError as error:
+            # Claims can still be made by hand; the first finger will say it again to the operator.
+            happening(_log, logging.ERROR, "matcher_not_loaded", code=outcome_of(error).code)
 
     def _moved(self, session: ClaimSession) -> None:
         prompt = session.next_prompt

@@ -103,8 +103,8 @@ def set_up(level: str, *, journal_prefix: bool, stream: TextIO | None = None) ->
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    # These tell of every request and socket at DEBUG; at TRAFFIC it is the devices' traffic that is asked for.
-    for name in ("uvicorn", "asyncio", "urllib3", "httpx", "httpcore", "multipart"):
-        logging.getLogger(name).setLevel(max(logging.INFO, root.level))
+    # These tell of every socket and request; at TRAFFIC it is the devices' traffic that is asked for.
+    for name in ("uvicorn", "asyncio", "urllib3", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     if level == "TRAFFIC":
         logging.getLogger(__name__).log(logging.WARNING, "device traffic is logged; payloads are masked")

@@ -1,18 +1,15 @@
 """Settings → real objects. The only file that names concrete drivers."""
 
 import contextlib
-import logging
 import random
 import secrets
 import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
-from config.schema import CardTransport, ScannerDriver, Settings, UploadSection
+from config.schema import CardTransport, ScannerDriver, Settings
 from config.tables import load_tables
 from drivers.card.base import CardReader
 from drivers.card.ektp.sam_secrets import SamSecrets
@@ -28,29 +25,22 @@ from mpos_agent.claim.draft_store import DraftKey, DraftStore
 from mpos_agent.claim.local_matcher import LocalMatcher
 from mpos_agent.claim.policy import Policy
 from mpos_agent.claim.session import ClaimDesk
+from mpos_agent.claim.steps.seal import queue_into
 from mpos_agent.clock import AgentClock
 from mpos_agent.devices import CardStation, FingerStation
-from mpos_agent.errors import AlreadyEnrolledError, NotEnrolledError, NotSetUpError
+from mpos_agent.errors import NotSetUpError
 from mpos_agent.events import EventHub
-from mpos_agent.log import happening
+from mpos_agent.head_office_link import HeadOfficeLink
 from mpos_agent.people import People
 from mpos_agent.reader_board import ReaderBoard
 from mpos_agent.sign_in import SignIns
 from mpos_agent.sync_worker import SyncWorker
-from sync.edge import enrolment
 from sync.edge.breaker import Breaker
 from sync.edge.clock import HeadOfficeTime, SystemClock
 from sync.edge.database import Database
-from sync.edge.head_office_client import HeadOfficeClient, Timeouts
-from sync.edge.identity import Identity
+from sync.edge.head_office_client import Timeouts
 from sync.edge.outbox import Outbox
-from sync.edge.sealing import Sealer
-from sync.edge.uploader import Uploader
-from sync.envelope import Lane
-from sync.errors import NotEnrolledError as NoIdentityError
 from sync.packet import ClaimPacket, TimeZone
-
-_log = logging.getLogger(__name__)
 
 IDENTITY_FOLDER = "identity"
 DRAFT_KEY = "drafts.key"
@@ -82,7 +72,20 @@ def _build(settings: Settings, database: Database) -> Agent:
     outbox = Outbox(database, device_clock)
     audit, people = AuditLog(database, clock), People(database, clock)
     tables = load_tables(settings.claim.tables_dir)
-    known = _KnownIdentity(_identity_folder(settings))
+    link = HeadOfficeLink(
+        folder=settings.agent.state_dir / IDENTITY_FOLDER,
+        url=settings.upload.url,
+        ca_file=settings.upload.ca_file,
+        timeouts=Timeouts(connect_s=settings.upload.connect_timeout_s, read_s=settings.upload.read_timeout_s),
+        device_serial=settings.agent.device_serial or socket.gethostname(),
+        outbox=outbox,
+        clock=device_clock,
+        head_office_time=head_office_time,
+        breaker=Breaker(database, random.random),
+        free_disk_bytes=lambda: shutil.disk_usage(settings.agent.state_dir).free,
+        versions={"agent": __version__, "tables": tables.version},
+        draw=random.random,
+    )
     closing = threading.Event()
     events = EventHub()
     board = ReaderBoard(events)
@@ -93,7 +96,7 @@ def _build(settings: Settings, database: Database) -> Agent:
     finger = FingerStation(_scanner_finder(settings), closing)
 
     def site() -> Site | None:
-        identity = known.get()
+        identity = link.identity()
         if identity is None:
             return None
         return Site(
@@ -107,12 +110,7 @@ def _build(settings: Settings, database: Database) -> Agent:
         )
 
     def outbox_put(packet: ClaimPacket) -> Queued:
-        identity = known.required()
-        sealer = Sealer(identity.device_id, identity.signer, identity.facts.recipients, head_office_time)
-        row = outbox.put(packet.packet_id, Lane.CORE, sealer.sealed(packet.encode()))
-        return Queued(
-            packet_id=str(row.packet_id), lane=row.lane.value, seq=row.seq, size_bytes=row.size, digest=row.digest
-        )
+        return queue_into(outbox, link.sealer())(packet)
 
     def capture(_prompt: FingerPrompt, timeout_s: float, stop: threading.Event) -> FingerImage | PlaceAgain:
         return finger.capture(timeout_s, stop)
@@ -125,11 +123,12 @@ def _build(settings: Settings, database: Database) -> Agent:
         accept_test_identities=settings.agent.accept_test_identities,
     )
     draft_key = DraftKey.create_or_load(settings.agent.state_dir / DRAFT_KEY)
+    matcher = LocalMatcher(settings.matcher.network_file)
     desk = ClaimDesk(
         Counter(
             read_card=card.read,
             capture=capture,
-            matcher=LocalMatcher(settings.matcher.network_file),
+            matcher=matcher,
             store=DraftStore(database, draft_key),
             audit=audit,
             people=people,
@@ -145,27 +144,9 @@ def _build(settings: Settings, database: Database) -> Agent:
 
     def tidy() -> None:
         desk.expire()
-        _purge(settings.upload.retention_days, database, outbox, audit, device_clock)
+        if settings.upload.retention_days is not None:
+            _purge(device_clock.utc() - timedelta(days=settings.upload.retention_days), database, outbox, audit)
 
-    def enrol(url: str, token: str, ca_pem: str | None) -> None:
-        _enrol(settings, url, token, ca_pem, device_clock)
-
-    breaker = Breaker(database, random.random)
-    rounds = _RoundsOnDemand(
-        known.required,
-        lambda identity: Uploader(
-            outbox,
-            _client(settings.upload, identity),
-            identity.signer,
-            identity.trust,
-            device_clock,
-            breaker=breaker,
-            head_office_time=head_office_time,
-            free_disk_bytes=lambda: shutil.disk_usage(settings.agent.state_dir).free,
-            versions={"agent": __version__, "tables": tables.version},
-            draw=random.random,
-        ),
-    )
     return Agent(
         Parts(
             station=Station(
@@ -186,13 +167,14 @@ def _build(settings: Settings, database: Database) -> Agent:
             desk=desk,
             tables=tables,
             sync=SyncWorker(
-                uploader=rounds.get,
+                uploader=link.uploader,
                 tidy=tidy,
                 utc=device_clock.utc,
                 poll_s=settings.upload.poll_s,
             ),
             site=site,
-            enrol=enrol,
+            enrol=link.enrol,
+            warm_up=matcher.warm_up,
             events=events,
             sign_ins=SignIns(idle_s=settings.api.sign_in_idle_s, monotonic=clock.monotonic),
             clock=clock,
@@ -201,45 +183,7 @@ def _build(settings: Settings, database: Database) -> Agent:
     )
 
 
-# --- identity and head office ---
-
-
-class _KnownIdentity:
-    """The device's identity, read once and again after enrolment."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock = threading.Lock()
-        self._identity: Identity | None = None
-
-    def get(self) -> Identity | None:
-        """None before enrolment; IdentityError when what is there contradicts itself."""
-        with self._lock:
-            if self._identity is None:
-                with contextlib.suppress(NoIdentityError):
-                    self._identity = Identity.load(self._folder)
-            return self._identity
-
-    def required(self) -> Identity:
-        """Raises NotEnrolledError before enrolment."""
-        identity = self.get()
-        if identity is None:
-            raise NotEnrolledError
-        return identity
-
-
-class _RoundsOnDemand:
-    """The uploader, made at the first round after enrolment and kept with its connection."""
-
-    def __init__(self, identity: Callable[[], Identity], make: Callable[[Identity], Uploader]) -> None:
-        self._identity, self._make = identity, make
-        self._uploader: Uploader | None = None
-
-    def get(self) -> Uploader:
-        """Called by the sync thread alone. Raises NotEnrolledError."""
-        if self._uploader is None:
-            self._uploader = self._make(self._identity())
-        return self._uploader
+# --- while no daemon runs ---
 
 
 def enrol_at_rest(settings: Settings, url: str, token: str, ca_pem: str | None) -> Site:
@@ -249,78 +193,12 @@ def enrol_at_rest(settings: Settings, url: str, token: str, ca_pem: str | None) 
     ------
     AlreadyEnrolledError, NotSetUpError, HeadOfficeError, SyncError
     """
+    settings.agent.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     agent = build(settings)
     try:
         return agent.enrol(url, token, ca_pem)
     finally:
         agent.close()
-
-
-def _enrol(settings: Settings, url: str, token: str, ca_pem: str | None, clock: SystemClock) -> None:
-    folder = _identity_folder(settings)
-    if folder.exists():
-        raise AlreadyEnrolledError(str(folder))
-    with _ca_file(settings.upload, ca_pem) as ca_file:
-        enrolment.enrol(
-            url=url,
-            token=token,
-            ca_file=ca_file,
-            device_serial=settings.agent.device_serial or socket.gethostname(),
-            folder=folder,
-            now=clock.utc(),
-            connect=lambda address, authority: HeadOfficeClient(
-                address, authority, timeouts=_timeouts(settings.upload)
-            ),
-        )
-    happening(_log, logging.INFO, "enrolled", url=url)
-
-
-@contextlib.contextmanager
-def _ca_file(upload: UploadSection, ca_pem: str | None) -> Iterator[Path]:
-    """The authority as a file, which is what the HTTP client takes."""
-    if ca_pem is None:
-        if upload.ca_file is None:
-            raise NotSetUpError("upload.ca_file, or --ca-file")
-        yield upload.ca_file
-        return
-    with tempfile.NamedTemporaryFile("w", suffix=".pem", encoding="ascii") as file:
-        file.write(ca_pem)
-        file.flush()
-        yield Path(file.name)
-
-
-def _client(upload: UploadSection, identity: Identity) -> HeadOfficeClient:
-    return HeadOfficeClient(
-        upload.url or identity.facts.url,
-        upload.ca_file or identity.ca_certificate,
-        identity.tls_certificate,
-        identity.tls_key,
-        _timeouts(upload),
-    )
-
-
-def _timeouts(upload: UploadSection) -> Timeouts:
-    return Timeouts(connect_s=upload.connect_timeout_s, read_s=upload.read_timeout_s)
-
-
-def _identity_folder(settings: Settings) -> Path:
-    return settings.agent.state_dir / IDENTITY_FOLDER
-
-
-def _purge(retention_days: int | None, database: Database, outbox: Outbox, audit: AuditLog, clock: SystemClock) -> None:
-    """Erase sealed copies whose receipt is older than the retention; with no days set, nothing is ever erased."""
-    if retention_days is None:
-        return
-    before = clock.utc() - timedelta(days=retention_days)
-    while True:
-        with database.transaction():
-            gone = outbox.purge(before)
-            if not gone:
-                return
-            audit.record(Act.PACKET_PURGED, packets=gone)
-
-
-# --- people ---
 
 
 @contextlib.contextmanager
@@ -330,6 +208,16 @@ def people_at_rest(settings: Settings) -> Iterator[People]:
     with Database(settings.database_file) as database:
         device_clock = SystemClock()
         yield People(database, AgentClock(device_clock, HeadOfficeTime(database, device_clock)))
+
+
+def _purge(acked_before: datetime, database: Database, outbox: Outbox, audit: AuditLog) -> None:
+    """Erase sealed copies whose receipt is older, in small steps, each with its audit row."""
+    gone = 1
+    while gone:
+        with database.transaction():
+            gone = outbox.purge(acked_before)
+            if gone:
+                audit.record(Act.PACKET_PURGED, packets=gone)
 
 
 # --- devices ---

@@ -314,6 +314,7 @@ class StartReply(Message):
     """An open claim, or what keeps it from being one."""
 
     accepted: bool
+    claim_id: str | None
     claim: dict[str, Any] | None
     """As ``GET /v1/claims/{claim_id}`` gives it."""
     blocks: tuple[Finding, ...]

@@ -163,10 +163,18 @@ def step(outcome: StepOutcome) -> StepReply:
 def started(opened: ClaimSession | Refused) -> StartReply:
     """An open claim, or what keeps it from being one."""
     if isinstance(opened, ClaimSession):
-        return StartReply(accepted=True, claim=opened.view(), blocks=(), elsewhere_id=None, elsewhere_en=None)
+        return StartReply(
+            accepted=True,
+            claim_id=opened.claim_id,
+            claim=opened.view(),
+            blocks=(),
+            elsewhere_id=None,
+            elsewhere_en=None,
+        )
     where = opened.elsewhere
     return StartReply(
         accepted=False,
+        claim_id=None,
         claim=None,
         blocks=tuple(Finding.model_validate(told.as_json()) for told in opened.blocks),
         elsewhere_id=where.id if where else None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
 
 from mpos_agent.api.client import AgentClient
 from mpos_agent.cli.shell import Shell
@@ -37,7 +37,7 @@ class Live:
         self._shell, self._listener, self._claim_id = shell, listener, claim_id
         self._listening = threading.Event()
         self._progress: Progress | None = None
-        self._task = -1
+        self._task = TaskID(-1)
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._listen, name="events", daemon=True)
 
@@ -59,7 +59,7 @@ class Live:
         if step not in {"read_card", "capture_finger"} or self._shell.as_json:
             yield
             return
-        columns = [SpinnerColumn(), TextColumn("{task.description}")]
+        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}")]
         if step == "read_card":
             columns += [BarColumn(), TaskProgressColumn()]
         with Progress(*columns, console=self._shell.console, transient=True) as progress:

@@ -1,5 +1,6 @@
 """The commands of ``mpos-agent``, and the one place where an error becomes an exit code."""
 
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ import click
 import typer
 
 from config.schema import Language
-from mpos_agent import __version__
+from mpos_agent import __version__, log
 from mpos_agent.cli import caller, claim, devices, enrol, outbox, people, run, status
 from mpos_agent.cli.shell import tell_error
 from mpos_agent.outcomes import Exit
@@ -57,8 +58,14 @@ def _run(given: list[str]) -> int:
         # Whoever read our output (head, less) has left; there is nobody to tell.
         sys.stderr.close()
         return Exit.DONE
-    except Exception as error:  # noqa: BLE001 - one of the two places: from here on there is only the exit code
-        return tell_error(error, as_json="--json" in given, lang=_asked_language(given))
+    # One of the two places: from here on there is only the exit code.
+    except Exception as error:
+        told = tell_error(error, as_json="--json" in given, lang=_asked_language(given))
+        if told is Exit.BUG:
+            # For the technician: where it was, masked like every line of the log.
+            log.set_up("ERROR", journal_prefix=False)
+            logging.getLogger("mpos_agent.cli").exception("bug")
+        return told
     return int(result) if isinstance(result, int) else Exit.DONE
 
 

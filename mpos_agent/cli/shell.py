@@ -70,7 +70,7 @@ class Shell:
     def both(self, id_text: str, en_text: str) -> str:
         """A sentence in the language that comes first, the other one dimmed behind it."""
         first, second = (id_text, en_text) if self.lang is Language.ID else (en_text, id_text)
-        return f"{first} [dim]{second}[/dim]" if second and second != first else first
+        return f"{first} [dim]/ {second}[/dim]" if second and second != first else first
 
     def say(self, id_text: str, en_text: str, style: str = "") -> None:
         """One line for people; nothing with ``--json``."""
@@ -118,10 +118,12 @@ def read_pin(file: Path | None, prompt: str, *, confirm: bool = False) -> str:
 
 
 def error_text(shell: Shell, problem: Mapping[str, Any] | None) -> str:
-    """One trouble on one line, in red; a dash where there is none."""
+    """One trouble in red, the second language on a line of its own; a dash where there is none."""
     if problem is None:
         return "-"
-    return f"[red]{shell.both(escape(problem['text_id']), escape(problem['text_en']))}[/red]"
+    texts = [escape(problem["text_id"]), escape(problem["text_en"])]
+    first, second = texts if shell.lang is Language.ID else texts[::-1]
+    return f"[red]{first}[/red]\n[dim]{second}[/dim]"
 
 
 def ago(seconds: float) -> str:

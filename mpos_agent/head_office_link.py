@@ -1,0 +1,134 @@
+"""This device's bond with head office: identity from enrolment, and what is made of it to seal and to send."""
+
+import contextlib
+import logging
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from mpos_agent.errors import AlreadyEnrolledError, NotEnrolledError, NotSetUpError
+from mpos_agent.log import happening
+from sync.edge import enrolment
+from sync.edge.breaker import Breaker
+from sync.edge.clock import Clock, HeadOfficeTime
+from sync.edge.head_office_client import HeadOfficeClient, Timeouts
+from sync.edge.identity import Identity
+from sync.edge.outbox import Outbox
+from sync.edge.sealing import Sealer
+from sync.edge.uploader import Uploader
+from sync.errors import NotEnrolledError as NoIdentityError
+
+_log = logging.getLogger(__name__)
+
+
+class HeadOfficeLink:
+    """Before enrolment there is nothing of it; afterwards everything is made once and kept."""
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        url: str | None,
+        ca_file: Path | None,
+        timeouts: Timeouts,
+        device_serial: str,
+        outbox: Outbox,
+        clock: Clock,
+        head_office_time: HeadOfficeTime,
+        breaker: Breaker,
+        free_disk_bytes: Callable[[], int],
+        versions: Mapping[str, str],
+        draw: Callable[[], float],
+    ) -> None:
+        """``url`` and ``ca_file`` stand in for what enrolment pinned, where head office has moved."""
+        self._folder, self._url, self._ca_file, self._timeouts = folder, url, ca_file, timeouts
+        self._device_serial, self._outbox, self._clock = device_serial, outbox, clock
+        self._head_office_time, self._breaker = head_office_time, breaker
+        self._free_disk_bytes, self._versions, self._draw = free_disk_bytes, versions, draw
+        self._lock = threading.Lock()
+        self._identity: Identity | None = None
+        self._uploader: Uploader | None = None
+
+    def identity(self) -> Identity | None:
+        """None before enrolment; IdentityError or DeviceKeyError when what is there cannot be trusted."""
+        with self._lock:
+            if self._identity is None:
+                with contextlib.suppress(NoIdentityError):
+                    self._identity = Identity.load(self._folder)
+            return self._identity
+
+    def sealer(self) -> Sealer:
+        """Signs as this device, encrypts to head office. Raises NotEnrolledError."""
+        identity = self._required()
+        return Sealer(identity.device_id, identity.signer, identity.facts.recipients, self._head_office_time)
+
+    def uploader(self) -> Uploader:
+        """Makes the rounds; for the sync thread alone, which keeps its connection. Raises NotEnrolledError."""
+        if self._uploader is None:
+            identity = self._required()
+            client = HeadOfficeClient(
+                self._url or identity.facts.url,
+                self._ca_file or identity.ca_certificate,
+                identity.tls_certificate,
+                identity.tls_key,
+                self._timeouts,
+            )
+            self._uploader = Uploader(
+                self._outbox,
+                client,
+                identity.signer,
+                identity.trust,
+                self._clock,
+                breaker=self._breaker,
+                head_office_time=self._head_office_time,
+                free_disk_bytes=self._free_disk_bytes,
+                versions=self._versions,
+                draw=self._draw,
+            )
+        return self._uploader
+
+    def enrol(self, url: str, token: str, ca_pem: str | None) -> None:
+        """Turn a one-time token into the identity.
+
+        Raises
+        ------
+        AlreadyEnrolledError
+            There is one: a second would orphan what is queued.
+        NotSetUpError
+            No certificate authority was given, and none is set.
+        HeadOfficeError, IdentityError
+            By cause.
+        """
+        if self._folder.exists():
+            raise AlreadyEnrolledError(str(self._folder))
+        with self._authority(ca_pem) as ca_file:
+            enrolment.enrol(
+                url=url,
+                token=token,
+                ca_file=ca_file,
+                device_serial=self._device_serial,
+                folder=self._folder,
+                now=self._clock.utc(),
+                connect=lambda address, authority: HeadOfficeClient(address, authority, timeouts=self._timeouts),
+            )
+        happening(_log, logging.INFO, "enrolled", url=url)
+
+    def _required(self) -> Identity:
+        identity = self.identity()
+        if identity is None:
+            raise NotEnrolledError
+        return identity
+
+    @contextlib.contextmanager
+    def _authority(self, ca_pem: str | None) -> Iterator[Path]:
+        """The certificate authority as a file, which is what the HTTP client takes."""
+        if ca_pem is None:
+            if self._ca_file is None:
+                raise NotSetUpError("upload.ca_file, or --ca-file")
+            yield self._ca_file
+            return
+        with tempfile.NamedTemporaryFile("w", suffix=".pem", encoding="ascii") as file:
+            file.write(ca_pem)
+            file.flush()
+            yield Path(file.name)
