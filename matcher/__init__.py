@@ -12,13 +12,33 @@ if TYPE_CHECKING:
     from matcher.errors import MatcherError
     from matcher.extract.network import Network
     from matcher.extract.pipeline import extract
+    from matcher.quality import Quality, QualityReason, assess_quality
     from matcher.template import Template
+    from matcher.version import MATCHER_VERSION, PARAMETER_DIGEST
 
-__all__ = ["THRESHOLDS", "MatcherError", "Network", "Score", "Template", "compare", "extract"]
+__all__ = [
+    "MATCHER_VERSION",
+    "PARAMETER_DIGEST",
+    "THRESHOLDS",
+    "MatcherError",
+    "Network",
+    "Quality",
+    "QualityReason",
+    "Score",
+    "Template",
+    "assess_quality",
+    "compare",
+    "extract",
+]
 
 _HOME = {
+    "MATCHER_VERSION": "matcher.version",
+    "PARAMETER_DIGEST": "matcher.version",
     "THRESHOLDS": "matcher.compare.calibration",
+    "Quality": "matcher.quality",
+    "QualityReason": "matcher.quality",
     "Score": "matcher.compare.pipeline",
+    "assess_quality": "matcher.quality",
     "compare": "matcher.compare.pipeline",
     "MatcherError": "matcher.errors",
     "Network": "matcher.extract.network",
