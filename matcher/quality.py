@@ -1,104 +1,174 @@
-"""How well a picture of a finger can be compared, and what the person at the scanner can do about it.
-
-First version: area of the finger, contrast and one-directedness of its ridges. Nothing here is fitted.
-"""
+"""How well a finger lies on the glass, and what the member can do about it. Fast enough for every frame."""
 
 import enum
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from matcher import quality_parameters as par
 from matcher.extract.pipeline import checked
+from matcher.extract.polarity import dark_ridges
 from matcher.extract.resample import resampled
-from matcher.extract.segment import STEP, finger_mask
+from matcher.extract.segment import finger_mask
+from matcher.quality_maps import CellMaps, cell_maps, ridge_cells
+from matcher.tracing import Trace, silent
 
-_BLOCK = 15
-"""px; window of the structure tensor, a little under two ridge periods."""
-_FULL_AREA_MM2 = 150.0
-"""A plain impression of an index finger covers 150 to 250 mm²; more does not make it better."""
-_LEAST_AREA_MM2 = 40.0
-"""Below this an overlap with the chip's finger is a matter of luck."""
-_FULL_CONTRAST = 40.0
-"""Grey levels of spread inside a block of clear ridges."""
-_LEAST_COHERENCE = 0.35
-"""Below this, directions are as mixed as in noise; clear ridges have 0.8 and more."""
+CELL_CM2 = (par.CELL / 500 * 2.54) ** 2
 
 
 class QualityReason(enum.Enum):
-    """What an operator can act on."""
+    """What is wrong with a touch, most hindering first; the values are stable names."""
 
-    TOO_DRY = "too_dry"
-    TOO_WET = "too_wet"
-    TOO_SMALL = "too_small"
-    OFF_CENTRE = "off_centre"
-    SMEARED = "smeared"
-    GHOST = "ghost"
     NOT_A_FINGER = "not_a_finger"
+    """Nothing on the glass, or something without ridges."""
+    GHOST = "ghost"
+    """Only the grease of an earlier finger."""
+    TOO_WET = "too_wet"
+    SMEARED = "smeared"
+    """The finger slid."""
+    OFF_CENTRE = "off_centre"
+    """It lies half beside the glass."""
+    TOO_SMALL = "too_small"
+    """Only a tip or corner touches."""
+    TOO_DRY = "too_dry"
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """``value`` 0 (useless) to 100, and the reasons that lower it, the gravest first."""
+    """What a picture of a finger is worth.
 
-    value: int
+    value : 0 to 100; the lower, the likelier a comparison with the same finger fails.
+    reasons : what could be better, the most hindering first; empty for a good touch.
+    """
+
+    value: float
     reasons: tuple[QualityReason, ...]
 
 
-def assess_quality(pixels: NDArray[np.uint8], dpi: float) -> Quality:
-    """Judge one picture without looking for minutiae.
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A touch in a dozen numbers; see ``quality_parameters`` for what each is like on good and bad fingers."""
+
+    lively_area: float
+    """cm2"""
+    ridge_area: float
+    """cm2"""
+    ridges: float
+    """share of the lively area"""
+    depth: float
+    """grey levels from the background to the darkest ridges"""
+    coherence: float
+    """median"""
+    mean_coherence: float
+    duty: float
+    """median"""
+    thin: float
+    """share of cells with little ridge"""
+    full: float
+    """share of cells run full"""
+    contrast: float
+    """median amplitude over median shade"""
+    spread: float
+    """amplitude of strong cells over weak ones"""
+    off_centre: float
+    """share of a side, towards a border that cuts the contact"""
+
+
+def assess_quality(pixels: NDArray[np.uint8], dpi: float, trace: Trace = silent) -> Quality:
+    """Judge one picture.
 
     Parameters
     ----------
     pixels : (H, W) uint8
-        Ridges dark or light.
+        Grey picture, any polarity.
     dpi : float
-        Resolution of both axes.
+        250 to 1100.
+    trace : Trace
+        Receives ``clarity`` (rows, columns): 0 to 1 for each cell of 8 px, 0 where there are no ridges.
 
     Raises
     ------
     UnusableImageError
-        Not a grey picture, too small or large, or no plausible resolution.
+        As :func:`matcher.extract`.
     """
     checked(pixels, dpi)
     image = resampled(pixels, dpi)
-    mask = finger_mask(image).astype(bool)
-    area_mm2 = float(mask.sum()) * (STEP * 25.4 / 500) ** 2
-    if area_mm2 < 1.0:
-        return Quality(0, (QualityReason.NOT_A_FINGER,))
-    coherence, contrast = _ridge_clarity(image, mask)
-    if coherence < _LEAST_COHERENCE:
-        return Quality(0, (QualityReason.NOT_A_FINGER,))
-    reasons: list[QualityReason] = []
-    if area_mm2 < _LEAST_AREA_MM2:
-        reasons.append(QualityReason.TOO_SMALL)
-    if _off_centre(mask):
-        reasons.append(QualityReason.OFF_CENTRE)
-    parts = (
-        min(1.0, area_mm2 / _FULL_AREA_MM2),
-        min(1.0, contrast / _FULL_CONTRAST),
-        min(1.0, (coherence - _LEAST_COHERENCE) / 0.4),
+    mask = finger_mask(image)
+    maps = cell_maps(dark_ridges(image, mask), mask)
+    ridges = ridge_cells(maps)
+    trace("clarity", np.where(ridges, maps.coherence * (1 - np.clip(2 * np.abs(maps.duty - 0.45), 0, 1)), 0))
+    if maps.lively.sum() * CELL_CM2 < par.NOTHING_AREA:
+        return Quality(0.0, (QualityReason.NOT_A_FINGER,))
+    touch = measured(maps, ridges)
+    reasons = tuple(reasons_for(touch))
+    value = value_of(touch)
+    for reason in reasons:
+        value = min(value, par.VALUE_CAPS.get(reason.value, 100.0))
+    return Quality(value, reasons)
+
+
+def measured(maps: CellMaps, ridges: NDArray[np.bool_]) -> Touch:
+    """The touch's numbers; ``maps`` must have a lively cell."""
+    lively = maps.lively
+    amplitude = maps.amplitude[lively]
+    shade = maps.background - float(np.median(maps.mean[lively]))
+    strong, weak = np.percentile(amplitude, [90, 25])
+    return Touch(
+        lively_area=float(lively.sum() * CELL_CM2),
+        ridge_area=float(ridges.sum() * CELL_CM2),
+        ridges=float(ridges.sum() / lively.sum()),
+        depth=maps.background - float(np.percentile(maps.darkest[lively], 10)),
+        coherence=float(np.median(maps.coherence[lively])),
+        mean_coherence=float(maps.coherence[lively].mean()),
+        duty=float(np.median(maps.duty[lively])),
+        thin=float((maps.duty[lively] < par.DRY_DUTY).mean()),
+        full=float((maps.duty[lively] > par.WET_CELL_DUTY).mean()),
+        contrast=float(np.median(amplitude)) / max(shade, 1.0),
+        spread=float(strong / max(weak, 0.5)),
+        off_centre=_off_centre(lively),
     )
-    return Quality(round(100 * float(np.prod(parts)) ** (1 / len(parts))), tuple(reasons))
 
 
-def _ridge_clarity(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """Mean coherence of directions (0 to 1) and mean spread of grey levels inside the finger."""
-    grey = image.astype(np.float32)
-    across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
-    window = (_BLOCK, _BLOCK)
-    xx, yy, xy = (cv2.boxFilter(part, cv2.CV_32F, window) for part in (across**2, down**2, across * down))
-    coherence = np.sqrt((xx - yy) ** 2 + 4 * xy**2) / np.maximum(xx + yy, 1e-6)
-    mean = cv2.boxFilter(grey, cv2.CV_32F, window)
-    spread = np.sqrt(np.maximum(cv2.boxFilter(grey**2, cv2.CV_32F, window) - mean**2, 0))
-    size = (mask.shape[1], mask.shape[0])
-    coarse = [cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (coherence, spread)]
-    return float(coarse[0][mask].mean()), float(coarse[1][mask].mean())
+def _off_centre(lively: NDArray[np.bool_]) -> float:
+    """How far the contact's middle lies towards a border that cuts it, as a share of the picture's side."""
+    rows, columns = np.nonzero(lively)
+    height, width = lively.shape
+    right, down = (columns.mean() + 0.5) / width - 0.5, (rows.mean() + 0.5) / height - 0.5
+    towards = {
+        -right: lively[:, :2].any(axis=1).mean(),
+        right: lively[:, -2:].any(axis=1).mean(),
+        -down: lively[:2].any(axis=0).mean(),
+        down: lively[-2:].any(axis=0).mean(),
+    }
+    return float(max([shift for shift, cut in towards.items() if cut > par.OFF_CENTRE_CUT], default=0.0))
 
 
-def _off_centre(mask: NDArray[np.bool_]) -> bool:
-    """The finger's middle lies in the outer quarter of the picture."""
-    rows, columns = np.nonzero(mask)
-    middle = rows.mean() / mask.shape[0], columns.mean() / mask.shape[1]
-    return any(not 0.25 < place < 0.75 for place in middle)
+def reasons_for(touch: Touch) -> list[QualityReason]:
+    """What is wrong with it; the first two exclude all others."""
+    if touch.depth < par.GHOST_DEPTH and touch.ridges > par.GHOST_RIDGES:
+        return [QualityReason.GHOST]
+    if touch.ridges < par.FINGER_RIDGES:
+        return [QualityReason.NOT_A_FINGER]
+    found = {
+        QualityReason.TOO_WET: touch.duty > par.WET_DUTY,
+        QualityReason.SMEARED: touch.contrast < par.SMEAR_CONTRAST
+        and touch.spread > par.SMEAR_SPREAD
+        and touch.coherence < par.SMEAR_COHERENCE
+        and touch.duty < par.SMEAR_DUTY,
+        QualityReason.OFF_CENTRE: touch.off_centre > par.OFF_CENTRE_SHIFT,
+        QualityReason.TOO_SMALL: touch.lively_area < par.SMALL_AREA,
+        QualityReason.TOO_DRY: touch.thin > par.DRY_THIN and touch.coherence < par.DRY_COHERENCE,
+    }
+    return [reason for reason, holds in found.items() if holds]
+
+
+def value_of(touch: Touch) -> float:
+    """0 to 100 by a logistic curve over area, coherence, share of ridges and share run full."""
+    total = (
+        par.VALUE_AREA * np.log(touch.ridge_area + 0.1)
+        + par.VALUE_COHERENCE * touch.mean_coherence
+        + par.VALUE_RIDGES * touch.ridges
+        - par.VALUE_FULL * touch.full
+    )
+    return float(100 / (1 + np.exp(-(total - par.VALUE_MIDDLE) / par.VALUE_WIDTH)))

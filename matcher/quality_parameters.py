@@ -1,0 +1,102 @@
+"""Every number of the quality measure: unit, where it comes from, what raising it does.
+
+"Drawn" are synthetic touches with one planted fault, "sensors" the pictures of eight published folders; the
+figures behind each limit are their 5th to 95th percentiles. Lengths are pixels at 500 dpi.
+"""
+
+from typing import Final
+
+CELL: Final = 8
+"""px; side of the squares the picture is judged by: a little less than a ridge period."""
+
+WINDOW: Final = 17
+"""px; nearly two ridge periods: a ridge and a valley are always inside."""
+
+FINE_BLUR: Final = 1.0
+"""px; takes sensor noise, leaves ridges."""
+
+COARSE_BLUR: Final = 4.0
+"""px; takes ridges, leaves shading."""
+
+# --- what counts as ridges -----------------------------------------------------------------------------------
+
+RIDGE_COHERENCE: Final = 0.35
+"""How much the gradients of a cell agree on one direction, 0 to 1. Cloth and skin without ridges reach 0.26."""
+
+RIDGE_PERIOD: Final = (5.0, 16.0)
+"""px; from a child's ridges to an adult's widest with distortion."""
+
+RIDGE_AMPLITUDE: Final = 3.0
+"""Grey levels; below is sensor noise."""
+
+# --- reasons -------------------------------------------------------------------------------------------------
+
+NOTHING_AREA: Final = 0.12
+"""cm2 of anything lively on the glass. A fingertip has 1.2 and more, dust less than 0.1."""
+
+GHOST_DEPTH: Final = 58.0
+"""Grey levels from background to the darkest ridges. Grease: 33 to 52; the palest sensor's fingers: 65 and more."""
+
+GHOST_RIDGES: Final = 0.5
+"""Share of the lively area with ridges, above which something pale is grease and not dirt."""
+
+FINGER_RIDGES: Final = 0.34
+"""Share of the lively area with ridges. Things that are no finger: up to 0.33; the worst real prints: 0.35 and more."""
+
+WET_DUTY: Final = 0.67
+"""Share of a cell that is darker than the middle between its ridges and valleys. Drawn wet 0.75 to 0.83, good
+fingers 0.33 to 0.56."""
+
+SMEAR_CONTRAST: Final = 0.27
+"""Ridge amplitude over mean shade. Sliding 0.08 to 0.25, good fingers 0.4 to 0.65; pale sensors 0.12 to 0.4."""
+
+SMEAR_SPREAD: Final = 1.9
+"""Strong cells' amplitude over weak cells'. Sliding keeps the ridges along its way and wipes out those across:
+2.1 to 4.3; good fingers 1.2 to 1.9."""
+
+SMEAR_COHERENCE: Final = 0.76
+"""Above, the ridges are clear however pale they are."""
+
+SMEAR_DUTY: Final = 0.6
+"""Above, the finger is wet rather than smeared."""
+
+OFF_CENTRE_SHIFT: Final = 0.15
+"""Share of the picture's side by which the contact's middle lies off its centre, towards a border that cuts it."""
+
+OFF_CENTRE_CUT: Final = 0.3
+"""Share of that border which the contact touches."""
+
+SMALL_AREA: Final = 0.72
+"""cm2. A tip or corner of a finger 0.3 to 0.67, a pad well laid 1.2 and more."""
+
+DRY_THIN: Final = 0.5
+"""Share of cells of which less than ``DRY_DUTY`` is ridge. Drawn dry 0.57 to 0.81, good fingers up to 0.3."""
+
+DRY_DUTY: Final = 0.3
+
+DRY_COHERENCE: Final = 0.68
+"""Above, the ridges are thin but whole. Drawn dry 0.45 to 0.63."""
+
+WET_CELL_DUTY: Final = 0.68
+"""Of a single cell that has run full."""
+
+# --- the value -----------------------------------------------------------------------------------------------
+# Least squares on the logarithm of each picture's low genuine scores, eight folders, rounded; left out one folder
+# at a time it predicts the other seven's failures as well.
+
+VALUE_AREA: Final = 0.4
+"""per natural logarithm of ridge area in cm2 (0.1 added)."""
+
+VALUE_COHERENCE: Final = 0.35
+VALUE_RIDGES: Final = 1.0
+VALUE_FULL: Final = 1.0
+"""Weights of mean coherence, share of ridges, and share of cells run full (taken off)."""
+
+VALUE_MIDDLE: Final = 1.05
+"""Where the value is 50; drawn good fingers lie at 1.5, planted faults below 1.1."""
+
+VALUE_WIDTH: Final = 0.18
+"""Step of the sum that changes the odds by e."""
+
+VALUE_CAPS: Final = {"not_a_finger": 5.0, "ghost": 15.0}
+"""Most a picture of these may have, however clear its ridges: it is not of a finger on the glass."""
