@@ -1,8 +1,9 @@
 """What a claim needs of the outside, handed in: a whole claim runs in a test in milliseconds."""
 
 import datetime
+import enum
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,6 +82,10 @@ class PictureQuality(Protocol):
     @property
     def value(self) -> float:
         """0 to 100."""
+
+    @property
+    def reasons(self) -> Sequence[enum.Enum]:
+        """What could be better, the most hindering first; each has a sentence under ``quality`` in the texts."""
 
 
 class Score(Protocol):

@@ -21,6 +21,7 @@ from drivers.errors import DeviceError
 from drivers.scanner.base import FingerImage, PlaceAgain
 from drivers.sensitive import SensitiveBytes
 from matcher.errors import UnusableImageError
+from matcher.quality import QualityReason
 from matcher.template import Template
 from mpos_agent.audit import AuditLog
 from mpos_agent.claim.counter import CardProgress, Counter, FingerPrompt, Queued, Site
@@ -134,6 +135,7 @@ class FakeScore:
 @dataclass(frozen=True)
 class FakeQuality:
     value: float
+    reasons: tuple[QualityReason, ...] = ()
 
 
 class FakeMatcher:
@@ -156,7 +158,8 @@ class FakeMatcher:
     def quality(self, image: FingerImage) -> FakeQuality:
         if image.pixels.shape[1] < 3:
             raise UnusableImageError("too small")
-        return FakeQuality(float(image.pixels[0, 0]))
+        value = float(image.pixels[0, 0])
+        return FakeQuality(value, () if value >= 20 else (QualityReason.TOO_DRY,))
 
     def extract(self, image: FingerImage) -> Template:
         return self._template(image.pixels[0, 1:].tobytes())

@@ -153,7 +153,9 @@ def test_poor_pictures_do_not_use_up_the_attempts_of_a_good_finger(at_counter: B
     claim = at_counter.identified()
     for _ in range(3):
         at_counter.glass.append(picture(b"smear of a finger on the glass", quality=5))
-        assert claim.capture_finger().happened == "FINGER_UNCLEAR"
+        outcome = claim.capture_finger()
+        assert outcome.happened == "FINGER_UNCLEAR"
+        assert [hint["code"] for hint in outcome.details["hints"]] == ["too_dry"]
         assert claim.next_prompt.code == "FINGER_CLEAR"
         assert claim.next_prompt.facts["attempt"] == 1
     at_counter.glass.append(picture(RIGHT))

@@ -11,6 +11,7 @@ import pytest
 from config.errors import ConfigError
 from config.tables import FILES, Text, load_tables, tables_folder
 from drivers.scanner.base import PlaceAgain
+from matcher.quality import QualityReason
 from mpos_agent.claim.draft import FallbackCode
 from mpos_agent.claim.findings import Block, Caution
 from mpos_agent.claim.policy import Policy
@@ -61,6 +62,8 @@ def test_every_value_of_scanner_and_sign_in_has_its_sentence() -> None:
         assert TABLES.texts[f"refusal.{refusal}"]
     for finger in range(11):
         assert TABLES.texts[f"finger.{finger}"]
+    for reason in QualityReason:
+        assert TABLES.texts[f"quality.{reason.value}"]
 
 
 def test_both_languages_fill_in_the_same_facts() -> None:

@@ -32,6 +32,8 @@ class _Compared:
     value: float
     band: str
     matched: int
+    hints: tuple[str, ...] = ()
+    """What could be better about the picture, the most hindering first."""
 
 
 _EVENTS = {
@@ -120,11 +122,12 @@ def _compared(picture: FingerImage, fingers: Sequence[HeldFinger], asked: int, c
     """
     matcher, threshold = counter.matcher, counter.matcher.threshold(counter.policy.threshold_id)
     try:
-        quality = max(0, min(100, round(matcher.quality(picture).value)))
+        judged = matcher.quality(picture)
+        quality, hints = max(0, min(100, round(judged.value))), tuple(str(reason.value) for reason in judged.reasons)
         probe = matcher.extract(picture)
     except UnusableImageError:
         return _Compared(AttemptOutcome.QUALITY_LOW, asked, 0, 0.0, "none", 0)
-    best = _Compared(AttemptOutcome.NO_MATCH, asked, quality, float("-inf"), "none", 0)
+    best = _Compared(AttemptOutcome.NO_MATCH, asked, quality, float("-inf"), "none", 0, hints)
     try:
         for held in fingers:
             gallery = matcher.decode(held.record)
@@ -168,6 +171,11 @@ def _told(draft: ClaimDraft, counter: Counter, asked: TryFinger, result: _Compar
             "attempt": asked.number,
             "quality": result.quality,
             "outcome": attempt.outcome.value,
+            "hints": [
+                {"code": hint, "id": text.id, "en": text.en}
+                for hint in result.hints
+                if (text := counter.tables.texts[f"quality.{hint}"])
+            ],
             "ms": ms,
             # Only a match says how sure it is: a near miss would teach an impostor.
             "score_band": bio.score_band if attempt.outcome is AttemptOutcome.MATCH else None,
