@@ -5,6 +5,7 @@ It never opens a device, and everything it has done so far is in the agent: stop
 taken up again with ``--resume``.
 """
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,8 @@ _PATHS = {
     "form": "form",
     "confirm": "confirm",
 }
+# On a good line the receipt is there before the slip is printed; without one nobody is kept waiting for it.
+_RECEIPT_LOOKS, _RECEIPT_PAUSE_S = 8, 0.25
 # What a person at the counter can wait out or put right and then do the same step again.
 _TRY_AGAIN = {Exit.DEVICE, Exit.MATCHER, Exit.BUSY}
 
@@ -163,11 +166,24 @@ class _Walk:
         return self._client.get(f"/v1/claims/{self._claim_id}")
 
     def _ended(self, view: Mapping[str, Any]) -> Exit:
-        queued = view["state"] == "QUEUED"
-        self._shell.give({"result": view["state"], "claim_id": self._claim_id, "slip": view["slip"]})
-        if queued:
-            self._paper.slip(view["slip"])
-        return Exit.DONE if queued else Exit.NOT_QUEUED
+        if view["state"] != "QUEUED":
+            self._shell.give({"result": view["state"], "claim_id": self._claim_id})
+            return Exit.NOT_QUEUED
+        self._paper.slip(view["slip"])
+        packet = self._packet()
+        self._paper.receipt(packet)
+        self._shell.give({"result": "QUEUED", "claim_id": self._claim_id, "slip": view["slip"], "packet": packet})
+        return Exit.DONE
+
+    def _packet(self) -> Mapping[str, Any] | None:
+        """The packet's row, with head office's receipt when that comes while the slip is being printed."""
+        packet: Mapping[str, Any] | None = None
+        for _ in range(_RECEIPT_LOOKS):
+            packet = self._client.get(f"/v1/claims/{self._claim_id}/slip")["packet"]
+            if packet is None or packet["receipt_no"] or packet["attempts"]:
+                break
+            time.sleep(_RECEIPT_PAUSE_S)
+        return packet
 
     def _left_open(self, exit_code: Exit) -> Exit:
         self._shell.give({"result": "OPEN", "claim_id": self._claim_id, "exit": int(exit_code)})

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption, ago
 
@@ -38,7 +38,9 @@ def outbox(
     )
     if not queue["rows"]:
         return
-    table = Table("no", "paket / packet", "keadaan / state", "kali / tries", "jawaban / answer")
+    table = Table(
+        "no", Column("paket / packet", overflow="fold"), "keadaan / state", "kali / tries", "jawaban / answer"
+    )
     for row in queue["rows"]:
         answer = row["receipt_no"] or row["reason"] or row["verdict"] or row["last_error"] or "-"
         table.add_row(f"{row['lane']} {row['seq']}", row["packet_id"], row["state"], str(row["attempts"]), answer)

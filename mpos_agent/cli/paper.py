@@ -65,6 +65,8 @@ class Paper:
         if step == "read_card" and reply["happened"] == "CARD_READ":
             count = len(reply["details"].get("fingers", ()))
             self._shell.say(f"  e-KTP terbaca, {count} sidik jari.", f"e-KTP read, {count} fingers.", "green")
+        if reply["happened"] == "FALLBACK_COUNTERSIGNED":
+            self._shell.say("  Petugas kedua sudah menandatangani.", "The second person has countersigned.", "green")
         if step == "confirm" and "size_bytes" in reply["details"]:
             facts = reply["details"]
             self._shell.say(
@@ -120,11 +122,28 @@ class Paper:
         table.add_row(self._shell.both("Informasi", "Ask"), slip["contact"])
         self._shell.console.print(Panel(table, title=self._shell.both("Tanda terima", "Slip"), border_style="green"))
 
+    def receipt(self, packet: Mapping[str, Any] | None) -> None:
+        """Whether head office has it already: only its signed receipt says so."""
+        if packet is not None and packet["receipt_no"]:
+            self._shell.say(
+                f"Kantor pusat menerima: {packet['receipt_no']} (tanda tangan diperiksa).",
+                f"Head office has it: {packet['receipt_no']} (signature verified).",
+                "green",
+            )
+        else:
+            self._shell.say(
+                "Menunggu dikirim; paket aman di mesin ini dan berangkat sendiri bila ada jaringan.",
+                "Waiting to be sent; the packet is safe on this machine and leaves by itself when there is a network.",
+                "yellow",
+            )
+
     def _attempt(self, facts: Mapping[str, Any]) -> None:
         colour = _OUTCOMES.get(facts["outcome"], "yellow")
         line_id = f"  percobaan {facts['attempt']}: mutu {facts['quality']}, {facts['outcome']}, {facts['ms']} ms"
         line_en = f"attempt {facts['attempt']}: quality {facts['quality']}, {facts['outcome']}"
         self._shell.say(line_id, line_en, colour)
+        for hint in facts.get("hints", ()):
+            self._shell.say(f"  → {escape(hint['id'])}", escape(hint["en"]), "yellow")
         one_in = _ONE_IN.get(str(facts.get("score_band")))
         if one_in:
             self._shell.say(

@@ -6,6 +6,7 @@ Without ``--json`` people read standard output: Indonesian first, English beside
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape, render
+from rich.padding import Padding
 
 from config.errors import ConfigError
 from config.load import load_settings
@@ -68,19 +70,25 @@ class Shell:
         return AgentClient(self.settings.api_socket, read_token(given))
 
     def both(self, id_text: str, en_text: str) -> str:
-        """A sentence in the language that comes first, the other one dimmed behind it."""
+        """A few words in the language that comes first, the other one dimmed behind them."""
         first, second = (id_text, en_text) if self.lang is Language.ID else (en_text, id_text)
         return f"{first} [dim]/ {second}[/dim]" if second and second != first else first
 
     def say(self, id_text: str, en_text: str, style: str = "") -> None:
-        """One line for people; nothing with ``--json``."""
-        if not self.as_json:
-            self.console.print(self.both(id_text, en_text), style=style or None)
+        """A sentence for people, the other language dimmed on a line of its own; nothing with ``--json``."""
+        if self.as_json:
+            return
+        first, second = (id_text, en_text) if self.lang is Language.ID else (en_text, id_text)
+        self.console.print(first, style=style or None)
+        if second:
+            self.console.print(Padding(second, (0, 0, 0, 4)), style="dim")
 
     def give(self, result: Mapping[str, Any]) -> None:
         """One JSON object on one line; nothing without ``--json``."""
         if self.as_json:
-            print(json.dumps(result, ensure_ascii=False, default=str), flush=True)
+            # One write per line: events are told from a thread of their own.
+            sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
 
 
 def tell_error(error: BaseException, *, as_json: bool, lang: Language) -> Exit:
