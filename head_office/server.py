@@ -25,6 +25,7 @@ NO_CHECK_TIME = 0x200000
 HANDSHAKE_AND_FIRST_REQUEST_S = 30.0  # A satellite link needs about 2 s for both; idle strangers are let go.
 KEEP_ALIVE_S = 75  # A device sends a backlog over one connection; a handshake on a satellite link costs seconds.
 STOP_WITHIN_S = 20  # A batch takes at most seconds to store; what is not answered then is repaired by the next receipt.
+FAREWELL_S = 1.0
 CONNECTIONS = 512
 LARGEST_HEADERS = 16 << 10
 
@@ -45,6 +46,19 @@ class PeerCertificateProtocol(H11Protocol):
         if self._silence is not None:
             self._silence.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(FAREWELL_S, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """End a connection without its peer: closing TLS waits 30 s for a farewell that a device between two
+        rounds does not send. A request that is being answered is left until its answer is out.
+        """
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            self.loop.call_later(FAREWELL_S, self._hang_up)
 
     def _drop_if_silent(self) -> None:
         if not self.cycle:
