@@ -20,13 +20,13 @@ _ANGLES = 48
 _PERIODS = 14
 _COMPONENTS = 26
 """Filters the others are mixed from (even): they hold 99.9 % of the bank's energy."""
-_ROUNDS = 22
+_ROUNDS = 20
 """Enough for the fronts to meet and for short-lived faults to heal; more rounds leave fewer minutiae."""
 _GAIN = 2.6
 """Growth of a weak wave per round; the squashing function holds it at the top."""
 _SHARPNESS = 1.5
 """Steepness of the ridge's flanks: near a sine wave at 1, flat tops and bottoms at 3."""
-_SPOT_DISTANCE_PX = 42.0
+_SPOT_DISTANCE_PX = 36.0
 """Mean distance of the first spots at full scale: nearer spots leave more minutiae."""
 
 

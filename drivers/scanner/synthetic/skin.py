@@ -42,7 +42,7 @@ def grow_skin(rng: np.random.Generator, pattern: Pattern) -> Skin:
     rows, columns = np.mgrid[0 : CANVAS[0], 0 : CANVAS[1]]
     position = (columns - MIDDLE[1]) + 1j * (MIDDLE[0] - rows)
     theta = ridge_orientation(rng, pattern, position)
-    period = ridge_period(rng, pattern, position)
+    period = ridge_period(rng, pattern, position, theta)
     ridges = grow_ridges(rng, theta, period)
     half_width = float(np.clip(rng.normal(128, 9), 108, 150))
     return Skin(

@@ -98,7 +98,8 @@ def test_ridges_lie_as_close_as_a_grown_up_persons() -> None:
     means, spreads = [], []
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        period = ridge_period(rng, draw_pattern(rng), position)
+        pattern = draw_pattern(rng)
+        period = ridge_period(rng, pattern, position, ridge_orientation(rng, pattern, position))
         assert period.min() >= SHORTEST_PERIOD_PX
         assert period.max() <= LONGEST_PERIOD_PX
         means.append(period[pad].mean())
@@ -106,6 +107,29 @@ def test_ridges_lie_as_close_as_a_grown_up_persons() -> None:
     assert np.mean(means) == pytest.approx(9.0, abs=0.4)
     assert np.std(means) > 0.2
     assert min(spreads) > 0.02
+
+
+def test_ridges_lie_closer_where_the_flow_narrows() -> None:
+    """In a fan of ridges the distance grows along the fan, so that few of them need to end."""
+    position = finger_coordinates()
+    fan = np.angle(position + 400j)  # all ridges come from a point below the finger
+    arch = Pattern(FingerClass.ARCH, (), ())
+    ratios = []
+    for seed in range(10):
+        fanned = ridge_period(np.random.default_rng(seed), arch, position, fan)
+        level = ridge_period(np.random.default_rng(seed), arch, position, np.zeros_like(fan))
+        relative = fanned / level
+        ratios.append(relative[150:200, 150:280].mean() / relative[450:500, 150:280].mean())
+    assert np.median(ratios) > 1.25
+
+
+def test_two_fingers_are_not_placed_alike() -> None:
+    """The first touch of one finger says nothing about where the first touch of another lies."""
+    middles = []
+    for seed in range(6):
+        dark = Finger.from_seed(seed).impression(0) < 128
+        middles.append([float(axis.mean()) for axis in np.nonzero(dark)])
+    assert np.std(middles, axis=0).min() > 6
 
 
 @pytest.mark.parametrize(("degrees", "period"), [(0, 9.0), (30, 9.0), (90, 7.5), (135, 11.0)])
