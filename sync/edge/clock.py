@@ -101,7 +101,7 @@ class HeadOfficeTime:
         known = rows[0]
         if known["boot_id"] != self._clock.boot_id:
             return Offset(known["offset_ms"], None)
-        elapsed_ms = (self._clock.monotonic_ns() - known["monotonic_ns"]) // 1_000_000
+        elapsed_ms = max(0, self._clock.monotonic_ns() - known["monotonic_ns"]) // 1_000_000
         now_there = known["server_ms"] + elapsed_ms
         return Offset(
             now_there - milliseconds(self._clock.utc()), known["error_ms"] + int(elapsed_ms * WORST_DRIFT) + 1

@@ -31,6 +31,7 @@ _CHUNK = 64 * 1024
 
 _NOT_VALID_NOW = {9, 10}
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
+_NO_WAY_THERE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 _PEER_REFUSED_OURS = re.compile(
     r"ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|CERTIFICATE_EXPIRED|CERTIFICATE_REVOKED"
     r"|CERTIFICATE_UNKNOWN|ACCESS_DENIED|UNSUPPORTED_CERTIFICATE)",
@@ -124,7 +125,8 @@ class HeadOfficeClient:
 
     def _read(self, response: requests.Response, sent_ns: int) -> bytes:
         content = bytearray()
-        for chunk in response.iter_content(_CHUNK):
+        # What has arrived, not what was asked for: waiting for a full chunk would let each byte take its time-out.
+        while chunk := response.raw.read1(_CHUNK):
             content += chunk
             if len(content) > MAX_REPLY_BYTES:
                 raise HeadOfficeError(Cause.BROKEN_REPLY, f"more than {MAX_REPLY_BYTES} bytes")
@@ -189,22 +191,25 @@ def _causes() -> Iterator[None]:
     except requests.exceptions.ConnectionError as error:
         raise _broken_link(error, Cause.UNREACHABLE) from error
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise HeadOfficeError(Cause.BROKEN_REPLY, type(error).__name__) from error
+        raise _broken_link(error, Cause.BROKEN_REPLY) from error
     except OSError as error:
         # The certificate files: requests looks for them only now.
         raise HeadOfficeError(Cause.OUR_CERTIFICATE_REFUSED, f"certificate files: {error}") from error
 
 
 def _broken_link(error: Exception, otherwise: Cause) -> HeadOfficeError:
-    for link in _chain(error):
-        if isinstance(link, urllib3.exceptions.NameResolutionError | socket.gaierror):
-            return HeadOfficeError(Cause.NAME_NOT_FOUND)
-        if isinstance(link, ssl.SSLError):
-            return _tls_cause(error)
-        if isinstance(link, TimeoutError | urllib3.exceptions.TimeoutError):
-            return HeadOfficeError(Cause.TIMEOUT)
-        if isinstance(link, OSError) and link.errno == errno.ECONNREFUSED:
-            return HeadOfficeError(Cause.CONNECTION_REFUSED)
+    links = list(_chain(error))
+    # In this order: urllib3 counts a refused connection among its time-outs.
+    if any(isinstance(link, ssl.SSLError) for link in links):
+        return _tls_cause(error)
+    if any(isinstance(link, urllib3.exceptions.NameResolutionError | socket.gaierror) for link in links):
+        return HeadOfficeError(Cause.NAME_NOT_FOUND)
+    if any(isinstance(link, OSError) and link.errno == errno.ECONNREFUSED for link in links):
+        return HeadOfficeError(Cause.CONNECTION_REFUSED)
+    if any(isinstance(link, OSError) and link.errno in _NO_WAY_THERE for link in links):
+        return HeadOfficeError(Cause.UNREACHABLE)
+    if any(isinstance(link, TimeoutError | urllib3.exceptions.TimeoutError) for link in links):
+        return HeadOfficeError(Cause.TIMEOUT)
     return HeadOfficeError(otherwise, type(error).__name__)
 
 

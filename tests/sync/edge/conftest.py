@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -66,7 +67,7 @@ class Desk:
     path: Path
     keys: DeviceKeys
     client: Client | None = None
-    clock: HandClock = field(default_factory=HandClock)
+    clock: Any = field(default_factory=HandClock)
     draw: float = 0.5
 
     def __post_init__(self) -> None:
