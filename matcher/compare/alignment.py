@@ -11,6 +11,7 @@ from matcher.compare.prepared import Prepared
 
 Complex = NDArray[np.complex128]
 Real = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -25,14 +26,15 @@ class Pose:
 class Aligned:
     """The first finger laid over the second.
 
-    position : (n,) px in the second finger's frame, skin distortion taken out;
+    position, direction : (n,) in the second finger's frame, skin distortion taken out of the position;
     first, second : (m,) indices of the matched minutiae; closeness : (m,) 0 to 1.
     """
 
     pose: Pose
     position: Complex
-    first: NDArray[np.intp]
-    second: NDArray[np.intp]
+    direction: Complex
+    first: Index
+    second: Index
     closeness: Real
 
 
@@ -52,7 +54,7 @@ def seed_poses(one: Prepared, two: Prepared, candidates: Candidates) -> list[Pos
         middle_here, middle_there = (pull * here).sum() / total, (pull * there).sum() / total
         turn = (pull * (there - middle_there) * np.conj(here - middle_here)).sum() / par.DIRECTION_ARM**2
         turn += (pull * turned).sum()
-        turn /= abs(turn) + 1e-12
+        turn = turn / abs(turn) if abs(turn) > 1e-12 else 1.0
         poses.append(Pose(complex(turn), complex(middle_there - turn * middle_here)))
         taken |= agreement[seed] > par.SEED_CLUSTER
         taken[seed] = True
@@ -61,35 +63,12 @@ def seed_poses(one: Prepared, two: Prepared, candidates: Candidates) -> list[Pos
     return poses
 
 
-def closeness(
-    position: Complex, direction: Complex, two: Prepared, *, spread: float, gate: float, turn_gate: float
-) -> Real:
-    """How well each laid-over minutia fits each of the second finger: (n, m), 0 outside the gates."""
-    off = np.abs(position[:, None] - two.position[None, :])
-    turn_cos = np.real(direction[:, None] * np.conj(two.direction)[None, :])
-    fit: Real = np.exp(-0.5 * (off / spread) ** 2 + (turn_cos - 1.0) / par.RIGID_TURN_SPREAD**2)
-    fit *= (off < gate) & (turn_cos > np.cos(turn_gate))
-    return fit
-
-
-def mutual_best(fit: Real) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs that are each other's best."""
-    best_there, best_here = fit.argmax(axis=1), fit.argmax(axis=0)
-    rows = np.arange(fit.shape[0])
-    kept = (best_here[best_there] == rows) & (fit[rows, best_there] > 0)
-    return rows[kept], best_there[kept]
-
-
-def align(one: Prepared, two: Prepared, poses: list[Pose]) -> Aligned:
-    """The pose under which most minutiae fall on one another, refined by a smooth local pull.
-
-    Notes
-    -----
-    Each matched pair pulls its surroundings by what is left between its two minutiae, with a Gaussian weight of
-    ``WARP_REACH``; pairs are then chosen anew under tighter gates.
-    """
-    fits = [
-        closeness(
+def best_pose(one: Prepared, two: Prepared, poses: list[Pose]) -> tuple[Pose, Real]:
+    """The pose under which most reliable minutiae fall on one another, and how closely each on each."""
+    trust = np.sqrt(np.outer(one.reliability, two.reliability))
+    best, best_pose_, best_fit = -1.0, poses[0], trust
+    for pose in poses:
+        fit = _closeness(
             one.position * pose.turn + pose.shift,
             one.direction * pose.turn,
             two,
@@ -97,18 +76,47 @@ def align(one: Prepared, two: Prepared, poses: list[Pose]) -> Aligned:
             gate=par.RIGID_GATE,
             turn_gate=par.RIGID_TURN_GATE,
         )
-        for pose in poses
-    ]
-    counts = [min(fit.max(axis=1).sum(), fit.max(axis=0).sum()) for fit in fits]
-    best = int(np.argmax(counts))
-    pose, fit = poses[best], fits[best]
+        trusted = fit * trust
+        count = min(trusted.max(axis=1).sum(), trusted.max(axis=0).sum())
+        if count > best:
+            best, best_pose_, best_fit = count, pose, fit
+    return best_pose_, best_fit
+
+
+def follow_skin(one: Prepared, two: Prepared, pose: Pose, fit: Real) -> Aligned:
+    """The pose refined by a smooth local pull.
+
+    Notes
+    -----
+    Each matched pair pulls its surroundings by what is left between its two minutiae, with a Gaussian weight of
+    ``WARP_REACH``; pairs are then chosen anew under tighter gates.
+    """
     position, direction = one.position * pose.turn + pose.shift, one.direction * pose.turn
     for gate, turn_gate in par.WARP_GATES:
         first, second = mutual_best(fit)
-        pull = fit[first, second]
+        pull = fit[first, second] * np.sqrt(one.reliability[first] * two.reliability[second])
         left = two.position[second] - position[first]
-        reach = np.exp(-0.5 * (np.abs(position[:, None] - position[first][None, :]) / par.WARP_REACH) ** 2) * pull
+        reach = np.exp(-0.5 * (np.abs(position[:, None] - position[first]) / par.WARP_REACH) ** 2) * pull
         position = position + (reach @ left) / (reach.sum(axis=1) + par.WARP_STIFFNESS)
-        fit = closeness(position, direction, two, spread=par.WARP_SPREAD, gate=gate, turn_gate=turn_gate)
+        fit = _closeness(position, direction, two, spread=par.WARP_SPREAD, gate=gate, turn_gate=turn_gate)
     first, second = mutual_best(fit)
-    return Aligned(pose, position, first, second, fit[first, second])
+    return Aligned(pose, position, direction, first, second, fit[first, second])
+
+
+def mutual_best(fit: Real) -> tuple[Index, Index]:
+    """Pairs that are each other's best."""
+    best_there, best_here = fit.argmax(axis=1), fit.argmax(axis=0)
+    rows = np.arange(fit.shape[0])
+    kept = (best_here[best_there] == rows) & (fit[rows, best_there] > 0)
+    return rows[kept], best_there[kept]
+
+
+def _closeness(
+    position: Complex, direction: Complex, two: Prepared, *, spread: float, gate: float, turn_gate: float
+) -> Real:
+    """How well each laid-over minutia fits each of the second finger: (n, m), 0 outside the gates."""
+    off = np.abs(position[:, None] - two.position)
+    turn_cos = np.real(direction[:, None] * np.conj(two.direction))
+    fit: Real = np.exp(-0.5 * (off / spread) ** 2 + (turn_cos - 1.0) / par.TURN_SPREAD**2)
+    fit *= (off < gate) & (turn_cos > np.cos(turn_gate))
+    return fit

@@ -7,9 +7,12 @@ from typing import Final
 
 import numpy as np
 
-_TAIL_AT_ZERO: Final = 0.0
-_TAIL_SLOPE: Final = 1.5
-"""Decades of false match rate per unit of raw score, fitted on impostor scores of four sensors."""
+_RAW: Final = (-20.0, -7.98, -5.12, -3.67, -2.54, -1.56, -0.77, -0.03)
+_DECADES: Final = (0.0, 0.301, 1.0, 1.523, 2.0, 2.523, 3.0, 3.523)
+"""Raw score against minus the decimal logarithm of the share of strangers that reach it, as counted."""
+
+_TAIL: Final = 0.70
+"""Decades per unit of raw score beyond the last point: an exponential tail, a little heavier than the one seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,15 @@ THRESHOLDS: Final[Mapping[str, float]] = MappingProxyType(
 """Least value of a score for a false match rate of at most the one named."""
 
 
+def no_match() -> Score:
+    """The score of a pair that cannot be compared: any stranger does as well."""
+    return Score(0.0, 1.0, 0, "none")
+
+
 def calibrated(raw: float, matched: int) -> Score:
     """The score of a raw value."""
-    value = 10.0 * max(0.0, _TAIL_AT_ZERO + _TAIL_SLOPE * raw)
+    decades = float(np.interp(raw, _RAW, _DECADES)) + _TAIL * max(0.0, raw - _RAW[-1])
+    value = 10.0 * decades
     rate = float(np.clip(10.0 ** (-value / 10.0), 1e-12, 1.0))
     band = "none"
     for name, least in THRESHOLDS.items():

@@ -31,16 +31,15 @@ def candidate_pairs(one: Prepared, two: Prepared) -> Candidates:
     similarity after a few rounds of w <- w (own + agreement w), after the relaxation of MCC.
     """
     similarity = one.cylinder @ two.cylinder.T
-    turn_cos = np.real(np.conj(one.direction)[:, None] * two.direction[None, :])
-    similarity = np.where(turn_cos > par.MAX_TURN_COS, similarity, 0.0)
-    count = min(par.CANDIDATES, similarity.size)
+    similarity *= np.sqrt(np.outer(one.reliability, two.reliability))
+    similarity[np.real(np.conj(one.direction)[:, None] * two.direction) <= par.MAX_TURN_COS] = 0.0
     flat = similarity.ravel()
-    chosen = np.argpartition(-flat, count - 1)[:count]
+    count = min(par.CANDIDATES, flat.size)
+    chosen = np.sort(np.argpartition(-flat, count - 1)[:count])
     first, second = np.divmod(chosen, len(two))
     agreement = _agreement(one, two, first, second)
-    own = similarity.ravel()[chosen].astype(np.float64)
-    floor = par.RELAXATION_OWN * own.max()
-    weight = own
+    weight = flat[chosen].astype(np.float64)
+    floor = par.RELAXATION_OWN * weight.max()
     for _ in range(par.RELAXATIONS):
         weight = weight * (floor + agreement @ weight)
         weight = weight / (weight.max() + 1e-12)
@@ -52,9 +51,8 @@ def _agreement(one: Prepared, two: Prepared, first: Index, second: Index) -> NDA
     lengths, lengths_there = one.distance[rows, first], two.distance[columns, second]
     bearing_cos = np.real(one.bearing[rows, first] * np.conj(two.bearing[columns, second]))
     turned = bearing_cos + bearing_cos.T - 2.0
-    stretched = (lengths - lengths_there) / (
-        par.LENGTH_TOLERANCE + par.LENGTH_STRETCH * np.minimum(lengths, lengths_there)
-    )
+    tolerance = par.LENGTH_TOLERANCE + par.LENGTH_STRETCH * np.minimum(lengths, lengths_there)
+    stretched = (lengths - lengths_there) / tolerance
     agreement: NDArray[np.float64] = np.exp(-0.5 * stretched**2 + turned / par.BEARING_TOLERANCE**2)
     agreement *= (rows != first) & (columns != second)
     return agreement

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from matcher.compare import parameters as par
 from matcher.compare.descriptors import cylinders
+from matcher.compare.reliability import reliability
 from matcher.template import Template
 
 Complex = NDArray[np.complex128]
@@ -19,13 +20,14 @@ OUTLINE_NORMALS: Complex = np.exp(2j * np.pi * np.arange(par.OUTLINE_DIRECTIONS)
 class Prepared:
     """One template as complex arrays: position ``x - iy`` (y up), direction ``exp(i angle)``.
 
-    position, direction : (n,); distance : (n, n) px; bearing : (n, n) unit vectors to each neighbour in the
-    minutia's own frame (0 where two coincide); outline : (k,) reach of the finger along ``OUTLINE_NORMALS``, px;
-    cylinder : (n, d) float32 unit descriptors.
+    position, direction : (n,); reliability : (n,) 0 to 1; distance : (n, n) px; bearing : (n, n) unit vectors to each
+    neighbour in the minutia's own frame (0 where two coincide); outline : (k,) reach of the finger along
+    ``OUTLINE_NORMALS``, px; cylinder : (n, d) float32 unit descriptors.
     """
 
     position: Complex
     direction: Complex
+    reliability: Real
     distance: Real
     bearing: Complex
     outline: Real
@@ -36,41 +38,52 @@ class Prepared:
 
     def wipe(self) -> None:
         """Overwrite every array with zeros; safe to call twice."""
-        for values in (self.position, self.direction, self.distance, self.bearing, self.outline, self.cylinder):
+        for values in (
+            self.position,
+            self.direction,
+            self.reliability,
+            self.distance,
+            self.bearing,
+            self.outline,
+            self.cylinder,
+        ):
             values[...] = 0
 
 
 def prepare(template: Template) -> Prepared:
-    """Positions, pairwise geometry, outline and descriptors of the best minutiae of ``template``."""
-    chosen = _best(template, par.MAX_MINUTIAE)
-    position = template.x[chosen] - 1j * template.y[chosen]
-    direction = np.exp(1j * template.angle[chosen])
+    """Reliabilities, pairwise geometry, outline and descriptors of the most reliable minutiae of ``template``."""
+    index = _distinct(template)
+    position = template.x[index] - 1j * template.y[index]
+    trust = reliability(np.abs(position[None, :] - position[:, None]), template.quality[index])
+    if index.size > par.MAX_MINUTIAE:
+        kept = np.sort(np.argsort(-trust, kind="stable")[: par.MAX_MINUTIAE])
+        index, position, trust = index[kept], position[kept], trust[kept]
+    direction = np.exp(1j * template.angle[index])
     relative = (position[None, :] - position[:, None]) * np.conj(direction)[:, None]
     distance = np.abs(relative)
     bearing = relative / np.maximum(distance, 1e-9)
-    if len(position):
+    if index.size:
         outline = np.max(np.real(position[:, None] * np.conj(OUTLINE_NORMALS)), axis=0)
     else:
         outline = np.zeros(par.OUTLINE_DIRECTIONS)
-    cylinder = cylinders(relative, direction[None, :] * np.conj(direction)[:, None])
-    return Prepared(position, direction, distance, bearing, outline, cylinder)
+    turn = direction[None, :] * np.conj(direction)[:, None]
+    return Prepared(position, direction, trust, distance, bearing, outline, cylinders(relative, distance, turn, trust))
 
 
-def _best(template: Template, limit: int) -> NDArray[np.intp]:
-    """Up to ``limit`` distinct minutiae: best quality first, then nearest the middle; in a canonical order.
+def _distinct(template: Template) -> NDArray[np.intp]:
+    """Indices of the usable minutiae, each once, in an order that does not depend on the template's.
 
-    Two minutiae at the same place with the same direction are one: a template gains nothing by repetition.
+    Two minutiae at the same pixel with the same direction are one: a template gains nothing by repetition.
     """
     usable = np.isfinite(template.x) & np.isfinite(template.y) & np.isfinite(template.angle)
-    index = np.flatnonzero(usable)
-    if not index.size:
-        return index
-    keys = np.round(np.stack([template.x[index], template.y[index], template.angle[index] * 64]), 0)
-    _, first = np.unique(keys, axis=1, return_index=True)
-    index = index[first]
-    if index.size > limit:
-        quality = np.nan_to_num(template.quality[index], nan=-1.0)
-        middle_x, middle_y = np.median(template.x[index]), np.median(template.y[index])
-        off_centre = np.hypot(template.x[index] - middle_x, template.y[index] - middle_y)
-        index = index[np.sort(np.lexsort((off_centre, -quality))[:limit])]
+    index = np.flatnonzero(usable & (np.hypot(template.x, template.y) < par.FARTHEST))
+    keys = np.round(np.stack([template.x[index], template.y[index], template.angle[index] * 32]))
+    order = np.lexsort((np.nan_to_num(-template.quality[index]), keys[2], keys[1], keys[0]))
+    index, keys = index[order], keys[:, order]
+    if index.size:
+        fresh = np.concatenate([[True], np.any(np.diff(keys, axis=1) != 0, axis=0)])
+        index = index[fresh]
+    if index.size > par.MOST_READ:
+        best_first = np.argsort(-np.nan_to_num(template.quality[index], nan=0.0), kind="stable")
+        index = index[np.sort(best_first[: par.MOST_READ])]
     return index
