@@ -52,7 +52,7 @@ class VirtualCounter:
     """
 
     def __init__(self, folder: Path, fingers: Fingers, network: Network, *, real_pcscd: bool) -> None:
-        self._folder, self._fingers, self._network, self._real = folder, fingers, network, real_pcscd
+        self._folder, self.fingers, self._network, self._real = folder, fingers, network, real_pcscd
         self._open = ExitStack()
         self._persons: dict[int, VirtualPerson] = {}
         self._touches: queue.Queue[Iterator[NDArray[np.uint8]] | _Again | None] = queue.Queue()
@@ -69,7 +69,7 @@ class VirtualCounter:
         self.scanner = self._open.enter_context(
             VirtualScannerServer(
                 self._folder / "scanner.sock",
-                dpi=self._fingers.dpi,
+                dpi=self.fingers.dpi,
                 after_capture=lambda: self._touches.put(_Again()),
             )
         )
@@ -128,7 +128,7 @@ class VirtualCounter:
         return slot
 
     def _chip_template(self, finger: int, position: int) -> bytes:
-        template = extract(self._fingers.impression(finger, ENROLLED), self._fingers.dpi, self._network)
+        template = extract(self.fingers.impression(finger, ENROLLED), self.fingers.dpi, self._network)
         try:
             return as_on_chip(template, position)
         finally:
@@ -148,7 +148,7 @@ class VirtualCounter:
         number = ENROLLED
         while True:
             number += 1
-            yield self._fingers.impression(finger, number)
+            yield self.fingers.impression(finger, number)
 
     def _move_hand(self) -> None:
         """The hand's own thread: growing an impression takes a moment, the scanner must not wait for it."""
@@ -159,7 +159,7 @@ class VirtualCounter:
             self.scanner.lift()
             pixels = next(hand, None)
             if pixels is not None:
-                self.scanner.place(pixels, self._fingers.dpi)
+                self.scanner.place(pixels, self.fingers.dpi)
 
     # --- the agent's side of it --------------------------------------------------------------
 

@@ -167,6 +167,7 @@ class Stage:
         for (name, pin), role in ((OPERATOR, "operator"), (SUPERVISOR, "supervisor")):
             file = self.folder / "pin"
             file.touch(mode=0o600)
+            file.touch(mode=0o600)
             file.write_text(pin)
             self.agent_command("people", "add", name, "--role", role, "--pin-file", str(file))
             file.unlink()

@@ -17,6 +17,8 @@ ARRIVAL_TIMEOUT_S = 60.0
 HOLDER, OTHER_HOLDER, THIRD_HOLDER = 1, 2, 3
 STRANGER = 0
 """A finger that is on none of the cards (people are numbered from 1)."""
+FIELD_NAME = 13
+"""Place of the holder's name in the card's biodata."""
 CLAIM_TIMEOUT_S = 300.0
 """A whole claim with eight refused fingers; each costs an extraction."""
 
@@ -65,7 +67,7 @@ class Story:
 
     def _claim_that_matches(self) -> None:
         holder = self._counter.person(HOLDER)
-        self._heading("1 · A claim whose finger matches", f"Holder on the chip: {holder.name} (synthetic)")
+        self._heading("1 · A claim whose finger matches", f"Holder on the chip: {holder.fields[FIELD_NAME]} (synthetic)")
         self._counter.insert_card(HOLDER)
         self._counter.touch(2 * HOLDER)
         self._claim("match", {})

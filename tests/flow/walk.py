@@ -1,11 +1,12 @@
-"""One claim through the command line, unattended, as its flow tests need it."""
+"""One claim as flow tests need it: through the command line, or step by step over the local API."""
 
 import json
 import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from mpos_agent.demo.stage import Stage, command, program
+from mpos_agent.api.client import AgentClient
+from mpos_agent.demo.stage import OPERATOR, SUPERVISOR, Stage, command, program
 from mpos_agent.demo.story import answers_toml
 
 CLAIM_TIMEOUT_S = 110.0
@@ -31,3 +32,49 @@ def claim(
 def objects(output: str) -> list[dict[str, Any]]:
     """The JSON objects a command printed, in order."""
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+class Walk:
+    """An operator's application on the local API, signed in; use ``with``."""
+
+    def __init__(self, stage: Stage) -> None:
+        token = (stage.folder / "run" / "cli.token").read_text().strip()
+        self.client = AgentClient(stage.folder / "run" / "agent.sock", token)
+        signed_in = self.client.post("/v1/sign-in", {"person_id": OPERATOR[0], "pin": OPERATOR[1]})
+        self.client.sign_in_token(signed_in["operator"])
+
+    def __enter__(self) -> "Walk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def start(self) -> str:
+        """Open a claim and get consent; gives its id."""
+        wish = {"programme": "JHT", "reason_code": "RESIGN", "segment": "PU", "relation": "SELF"}
+        claim_id = str(self.client.post("/v1/claims", wish)["claim_id"])
+        self.step(claim_id, "consent", {"given": True, "method": "ON_SCREEN"})
+        return claim_id
+
+    def step(self, claim_id: str, name: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """One step; the reply with event, state, next prompt and findings."""
+        return self.client.post(f"/v1/claims/{claim_id}/{name}", body)
+
+    def state(self, claim_id: str) -> str:
+        """Where the claim stands."""
+        return str(self.client.get(f"/v1/claims/{claim_id}")["state"])
+
+    def papers(self, claim_id: str) -> None:
+        """Photo check, documents and form of a claim whose finger matched."""
+        self.step(claim_id, "photo-check", {"result": "SAME"})
+        self.step(claim_id, "documents", {"documents": []})
+        self.step(claim_id, "form", {"fields": {"kpj": "99ZZ0000001", "npp": "ZZ0Z0001", "phone": "080000000001"}})
+
+    def confirm(self, claim_id: str) -> dict[str, Any]:
+        """The member confirms."""
+        return self.step(claim_id, "confirm", {"member_confirms": True, "declaration": "CONFIRMED_ON_SCREEN"})
+
+    def countersign(self, claim_id: str, code: str, reason: str) -> dict[str, Any]:
+        """The supervisor countersigns."""
+        body = {"code": code, "reason": reason, "photo_compare": "SAME"}
+        return self.step(claim_id, "fallback", {**body, "supervisor_id": SUPERVISOR[0], "pin": SUPERVISOR[1]})
