@@ -28,7 +28,8 @@ def reliability(distance: NDArray[np.float64], quality: NDArray[np.float64]) -> 
     Whoever stacks minutiae on one spot to meet any direction makes every one of them worthless.
     """
     crowding = np.exp(-0.5 * (distance / par.CROWD_REACH) ** 2).sum(axis=1) - 1.0
-    if bool(np.isfinite(quality).all()) and np.ptp(quality) > par.QUALITY_DIFFERS:
+    rated = quality.size > 0 and bool(np.isfinite(quality).all())
+    if rated and np.ptp(quality) > par.QUALITY_DIFFERS:
         odds = par.RATED_ODDS + par.RATED_QUALITY * quality / 100.0 - par.RATED_CROWDING * crowding
     else:
         odds = par.UNRATED_ODDS - par.UNRATED_CROWDING * crowding
