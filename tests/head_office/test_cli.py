@@ -1,28 +1,40 @@
 """The admin's commands: what they print, and one sentence with the cure when something is missing."""
 
+import contextlib
+import io
 import json
 import stat
-import subprocess
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from head_office import cli
 from head_office.keys.home import Home
-from tests.head_office.conftest import ROOT, Office
+from tests.head_office.conftest import Office
 
 
-def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "head_office.cli", *arguments],
-        cwd=ROOT,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str, stdin: str = "") -> Done:
+    """A command as the console script runs it, in this process: starting Python costs more than the command."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("sys.stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as ended:
+            cli.main(lambda: cli.app(arguments, prog_name="mpos-head-office"))
+    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def test_setting_up_makes_private_keys_and_never_overwrites_them(tmp_path: Path) -> None:

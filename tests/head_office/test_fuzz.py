@@ -17,7 +17,7 @@ from tests.head_office.conftest import Office
 from tests.head_office.device import Device
 
 # Examples share one head office: what one leaves behind is part of what the next one meets.
-GENTLE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+GENTLE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """What head office makes of a batch: taken, repeated, asked for again, or set aside with a reason."""
 
 import os
+from datetime import datetime
 
 import pytest
 
@@ -13,6 +14,7 @@ from head_office.errors import (
     TooLargeError,
     UnknownVersionError,
 )
+from head_office.ingest import Ingest
 from sync import cbor
 from sync.envelope import NO_HASH, Lane, envelope_digest
 from sync.envelope import seal as wire_seal
@@ -208,6 +210,14 @@ def test_a_checkpoint_of_another_device_is_refused(office: Office) -> None:
         office.ingest.receive(device.tls_certificate, device.batch(signer=other.signer))
 
 
+def test_a_device_cannot_speak_for_another_with_its_own_key(office: Office) -> None:
+    """Signing another device's name with a key of one's own changes nothing on that device's record."""
+    device, other = office.device("SN-1"), office.device("SN-2")
+    forged = device.batch(checkpoint=other.checkpoint())
+    with pytest.raises(NotYourCheckpointError):
+        office.ingest.receive(device.tls_certificate, forged)
+
+
 def test_a_forged_checkpoint_is_refused(office: Office) -> None:
     """Naming the right key is not signing with it."""
     device = office.device()
@@ -227,6 +237,28 @@ def test_a_blocked_device_is_served_no_more_and_again_after_release(office: Offi
     assert office.stored() == []
     office.registry.release(device.device_id, by="test")
     assert office.verdicts(device, packet) == [ACCEPTED]
+
+
+def test_a_block_that_comes_while_a_batch_is_checked_still_counts(office: Office) -> None:
+    """The deny list is looked at once more with the device's row locked."""
+    device = office.device()
+
+    def block_now() -> datetime:
+        office.registry.block(device.device_id, "stolen", by="test")
+        return office.clock()
+
+    ingest = Ingest(office.ledger, office.registry, office.signer, block_now, poll_s=60, on_stored=lambda: None)
+    with pytest.raises(DeviceBlockedError):
+        ingest.receive(device.tls_certificate, device.batch(device.seal()))
+    assert office.stored() == []
+
+
+def test_a_blocked_device_is_turned_away_before_its_batch_is_read(office: Office) -> None:
+    """Whatever a blocked device sends costs no more than looking at its certificate."""
+    device = office.device()
+    office.registry.block(device.device_id, "stolen", by="test")
+    with pytest.raises(DeviceBlockedError):
+        office.ingest.receive(device.tls_certificate, b"never looked at")
 
 
 def test_an_expired_tls_certificate_is_named_so(office: Office) -> None:
