@@ -35,7 +35,7 @@ from mpos_agent.claim.happened import Happened, OpenClaim, Prompt, Refused, Slip
 from mpos_agent.claim.held_biometrics import HeldBiometrics, Schedule, threading_schedule
 from mpos_agent.claim.policy import CallSecondPerson, Policy, TryFinger, next_try
 from mpos_agent.claim.procedure import BY_NAME, next_prompt
-from mpos_agent.claim.states import FINAL, Event, State, next_state
+from mpos_agent.claim.states import FINAL, Event, State, can_happen, next_state
 from mpos_agent.claim.steps import (
     confirm,
     consent,
@@ -107,8 +107,12 @@ class ClaimSession:
     # --- the steps, in the order of procedure.py ---
 
     def consent(self, *, given: bool, method: ConsentMethod) -> StepOutcome:
-        """Record the member's answer to the notice (``tables.consent``)."""
-        return self._run("consent", lambda draft: consent.run(draft, self._counter, given=given, method=method))
+        """Record the member's answer to the notice (``tables.consent``); it may be changed until the finger matched."""
+        return self._run(
+            "consent",
+            lambda draft: consent.run(draft, self._counter, given=given, method=method),
+            needs=Event.CONSENT_GIVEN if given else Event.CONSENT_REFUSED,
+        )
 
     def read_card(self, progress: CardProgress = _unwatched) -> StepOutcome:
         """Wait for a card and read it. Raises DeviceError by cause, after the tap was counted."""
@@ -236,8 +240,8 @@ class ClaimSession:
     def _policy(self) -> Policy:
         return self._counter.policy
 
-    def _run(self, name: str, step: Callable[[ClaimDraft], Happened]) -> StepOutcome:
-        with self._one_at_a_time(name):
+    def _run(self, name: str, step: Callable[[ClaimDraft], Happened], needs: Event | None = None) -> StepOutcome:
+        with self._one_at_a_time(name, needs):
             try:
                 happened = step(self._draft)
             except BaseException:
@@ -246,17 +250,19 @@ class ClaimSession:
             return self._settle(happened)
 
     @contextlib.contextmanager
-    def _one_at_a_time(self, name: str) -> Iterator[None]:
+    def _one_at_a_time(self, name: str, needs: Event | None = None) -> Iterator[None]:
         if not self._working.acquire(blocking=False):
             raise ClaimBusyError("another step of this claim is running")
         try:
-            self._check_possible(name)
+            self._check_possible(name, needs)
             yield
         finally:
             self._working.release()
 
-    def _check_possible(self, name: str) -> None:
-        if not BY_NAME[name].possible(self.state):
+    def _check_possible(self, name: str, needs: Event | None = None) -> None:
+        """Whether the step can lead anywhere now; ``needs``: whether that one event can happen."""
+        possible = can_happen(self.state, needs) if needs else BY_NAME[name].possible(self.state)
+        if not possible:
             raise NotNowError(name, self.state.value)
 
     def _settle(self, happened: Happened) -> StepOutcome:

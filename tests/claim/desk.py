@@ -41,6 +41,9 @@ from sync.keys import SoftwareSigner
 from sync.packet import ClaimPacket, ConsentMethod, PhotoCompare, Relation, Segment, TimeZone
 from sync.recipients import RecipientPrivateKey, Suite
 
+IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Every save is flushed; where not the disk is tested but what is written to it, memory is quick enough."""
+
 NIK = "9901014107850001"
 """A woman born on 1 July 1985, of the unassigned province."""
 OTHER_NIK = "9901010203900002"

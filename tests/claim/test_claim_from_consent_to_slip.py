@@ -335,6 +335,20 @@ def test_consent_refused_still_leads_to_a_claim(at_counter: Bench) -> None:
     assert packet.bio.attempts == ()
 
 
+def test_an_answer_that_changes_nothing_is_not_asked_for_again(at_counter: Bench) -> None:
+    """Refusing twice, or agreeing once more after the card was read, is refused as a step and changes nothing."""
+    claim = at_counter.start()
+    claim.consent(given=False, method=ConsentMethod.ON_SCREEN)
+    with pytest.raises(NotNowError):
+        claim.consent(given=False, method=ConsentMethod.ON_SCREEN)
+    assert claim.consent(given=True, method=ConsentMethod.ON_SCREEN).accepted
+    at_counter.cards.append(card())
+    claim.read_card()
+    with pytest.raises(NotNowError):
+        claim.consent(given=True, method=ConsentMethod.ON_SCREEN)
+    assert claim.next_prompt.step == "capture_finger"
+
+
 def test_member_who_stops_at_the_finger_goes_on_with_a_second_person(at_counter: Bench) -> None:
     """Consent withdrawn after the card and one attempt: templates wiped, code NO_CONSENT, attempt kept as it was."""
     claim = at_counter.identified()
