@@ -3,9 +3,11 @@
 import contextlib
 import dataclasses
 import datetime
+import unittest.mock
 from pathlib import Path
 from typing import Any
 
+import argon2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -124,6 +126,11 @@ def _certificate(key: FileDeviceKey) -> bytes:
     return builder.sign(private, digest).public_bytes(serialization.Encoding.PEM)
 
 
+def quick_hasher() -> argon2.PasswordHasher:
+    """The same hash, made in a millisecond: what it costs an attacker is not what these tests are about."""
+    return argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+
+
 class Rigs:
     """Puts an agent together and takes it down again; use ``with``."""
 
@@ -157,7 +164,8 @@ class Rigs:
         card.insert()
         sam.insert()
         scanner = opened.enter_context(VirtualScannerServer(folder / "scanner.sock"))
-        agent = wiring.build(settings)
+        with unittest.mock.patch("mpos_agent.people.PasswordHasher", quick_hasher):
+            agent = wiring.build(settings)
         opened.callback(agent.close)
         for (person_id, pin), role in (
             (OPERATOR, Role.OPERATOR),
