@@ -1,0 +1,29 @@
+"""``python -m bench NAME``: measurements of the matcher. Each prints what it measured, when and where."""
+
+import importlib
+import sys
+
+BENCHES = {
+    "accuracy": "error rates on real prints, ours and nbis-python",
+    "interop": "our probes against other extractors' templates, and as on a chip",
+    "calibrate": "fit the score's weights and what a score means",
+    "attempts": "false match rate of attempt series and of two fingers, by simulation",
+    "attack": "the best score of fake templates, and how many tries it took",
+    "quality": "does quality predict refusals, and does guidance name the fault",
+    "speed": "time and memory, beside peers",
+}
+
+
+def main() -> int:
+    """Hand over to the bench named first."""
+    if len(sys.argv) < 2 or sys.argv[1] not in BENCHES:
+        print(__doc__)
+        for name, what in BENCHES.items():
+            print(f"  {name:10s} {what}")
+        return 2
+    importlib.import_module(f"bench.{sys.argv[1]}").main(sys.argv[2:])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
