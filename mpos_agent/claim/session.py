@@ -136,15 +136,14 @@ class ClaimSession:
     def capture_finger(self, progress: FingerProgress = _unwatched) -> StepOutcome:
         """One attempt with the finger the prompt names. Raises DeviceError when the scanner fails; what was
         held of the card is wiped then, and the same card is asked for again."""
-        following = next_try(self._draft.chip.fingers if self._draft.chip else (), self._draft.attempts, self._policy)
-        if not isinstance(following, TryFinger):
-            raise NotNowError("capture_finger", f"{self.state.value}, with every finger tried")
-        return self._run(
-            "capture_finger",
-            lambda draft: verify.run(
-                draft, self._counter, self._held, asked=following, progress=progress, stop=self._stop
-            ),
-        )
+
+        def attempt(draft: ClaimDraft) -> Happened:
+            following = next_try(draft.chip.fingers if draft.chip else (), draft.attempts, self._policy)
+            if not isinstance(following, TryFinger):
+                raise NotNowError("capture_finger", f"{draft.state.value}, with every finger tried")
+            return verify.run(draft, self._counter, self._held, asked=following, progress=progress, stop=self._stop)
+
+        return self._run("capture_finger", attempt)
 
     def fallback(
         self, *, code: FallbackCode, reason: str, supervisor_id: str | None, pin: str, photo_compare: PhotoCompare

@@ -97,7 +97,7 @@ def _document(entry: Mapping[str, Any], tables: Tables) -> Document | Found:
             return Found(Block.FIELD_UNKNOWN, str(name))
     kind, pages, mime = entry.get("type"), entry.get("pages", 1), entry.get("mime", "application/pdf")
     size, sha256, legible = entry.get("size_bytes", 0), entry.get("sha256"), entry.get("legible", True)
-    if kind not in tables.documents:
+    if not isinstance(kind, str) or kind not in tables.documents:
         return Found(Block.DOCUMENT_UNKNOWN, "type")
     if not _whole(pages, 1, 500):
         return Found(Block.DOCUMENT_SHAPE, "pages")
@@ -110,7 +110,7 @@ def _document(entry: Mapping[str, Any], tables: Tables) -> Document | Found:
     if not isinstance(legible, bool):
         return Found(Block.DOCUMENT_SHAPE, "legible")
     return Document(
-        type=str(kind), pages=pages, mime=mime, size_bytes=size, sha256=sha256 if size else None, legible=legible
+        type=kind, pages=pages, mime=mime, size_bytes=size, sha256=sha256 if size else None, legible=legible
     )
 
 
