@@ -108,7 +108,10 @@ def test_no_module_is_named_after_the_library_it_wraps(root: str) -> None:
 
 def tracked_text_files() -> list[Path]:
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=False
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
     )
     if listed.returncode != 0:
         pytest.skip("not a git checkout: the tree cannot be listed")
@@ -178,10 +181,7 @@ def test_the_wheel_runs_without_the_sources_and_without_the_development_tools(tm
         archive.extractall(tmp_path / "installed")
     assert not [name for name in names if name.startswith(("tests/", "bench/"))]
     assert "config/defaults.toml" in names
-    script = (
-        "import sys; "
-        "import mpos_agent.cli.main, head_office.cli, matcher.cli.main; print(mpos_agent.__file__)"
-    )
+    script = "import sys; import mpos_agent.cli.main, head_office.cli, matcher.cli.main; print(mpos_agent.__file__)"
     ran = subprocess.run(
         [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r}); {script}"],
         cwd=tmp_path,

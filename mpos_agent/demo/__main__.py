@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from drivers.errors import DeviceError
 from matcher import MatcherError, Network
 from mpos_agent.demo.counter import VirtualCounter
 from mpos_agent.demo.fingers import Fingers, FolderFingers, SyntheticFingers
@@ -41,7 +42,7 @@ def demo(
             Stage(folder, counter.settings()) as stage,
         ):
             Story(stage, counter, console, fingers=source.what, real=real).tell()
-    except (StageError, FileNotFoundError, MatcherError, subprocess.TimeoutExpired) as error:
+    except (StageError, DeviceError, MatcherError, subprocess.TimeoutExpired) as error:
         console.print(f"[bold red]The demo stopped:[/bold red] {error}", soft_wrap=True)
         console.print(f"The programs' logs lie in {folder}.")
         return 1

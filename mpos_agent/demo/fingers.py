@@ -1,18 +1,17 @@
 """Where the demo's fingers come from: drawn from a seed, or pictures in a folder of somebody's own."""
 
-import re
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.errors import DeviceNotFoundError
+from drivers.scanner.image_files import ImageFolder
 from drivers.scanner.synthetic.finger import DPI, Finger
 
-NAME = re.compile(r"(?P<finger>.+)_(?P<impression>\d+)\.(?:png|tiff?|bmp|webp)", re.IGNORECASE)
+LEAST_FINGERS, LEAST_IMPRESSIONS = 3, 2
+"""A holder has two fingers on the chip, the third one is the stranger's; one impression is enrolled."""
 
 
 class Fingers(Protocol):
@@ -34,7 +33,7 @@ class SyntheticFingers:
     what = "synthetic fingers, grown from seeds"
 
     def impression(self, finger: int, number: int) -> NDArray[np.uint8]:
-        """Grow the finger and touch the glass once; a second or two."""
+        """Grow the finger and touch the glass once; half a second."""
         return Finger.from_seed(finger).impression(number)
 
 
@@ -43,32 +42,28 @@ class FolderFingers:
 
     Raises
     ------
-    FileNotFoundError
-        The folder has fewer than three fingers with two impressions each: the demo's holder has two
-        fingers on the chip, and a third one is the stranger's.
+    DeviceNotFoundError
+        No such folder, or fewer than three fingers with two impressions each.
     """
 
     def __init__(self, folder: Path, dpi: float) -> None:
-        pictures: dict[str, list[tuple[int, Path]]] = defaultdict(list)
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if match := NAME.fullmatch(path.name):
-                pictures[match["finger"]].append((int(match["impression"]), path))
-        self._fingers: Sequence[Sequence[Path]] = [
-            [path for _, path in sorted(found)] for _, found in sorted(pictures.items()) if len(found) >= 2
+        self._folder = ImageFolder(folder)
+        self._fingers = [
+            (finger, impressions)
+            for finger in self._folder.fingers
+            if len(impressions := self._folder.impressions(finger)) >= LEAST_IMPRESSIONS
         ]
-        if len(self._fingers) < 3:
-            raise FileNotFoundError(
-                f"{folder}: needs pictures <finger>_<impression>.png of three fingers, two impressions each; "
-                f"found {len(self._fingers)} such fingers"
+        if len(self._fingers) < LEAST_FINGERS:
+            raise DeviceNotFoundError(
+                f"image folder {folder}",
+                "open",
+                f"needs {LEAST_FINGERS} fingers with {LEAST_IMPRESSIONS} pictures <finger>_<impression>.png each; "
+                f"there are {len(self._fingers)}",
             )
         self.dpi = dpi
         self.what = f"prints from {folder} ({len(self._fingers)} fingers, read as {dpi:g} dpi)"
 
     def impression(self, finger: int, number: int) -> NDArray[np.uint8]:
         """Read that picture; numbers beyond the last begin again."""
-        impressions = self._fingers[finger % len(self._fingers)]
-        path = impressions[(number - 1) % len(impressions)]
-        pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if pixels is None:
-            raise FileNotFoundError(f"{path}: cannot be read as a picture; is it complete?")
-        return np.asarray(pixels, dtype=np.uint8)
+        name, impressions = self._fingers[finger % len(self._fingers)]
+        return self._folder.pixels(name, impressions[(number - 1) % len(impressions)])

@@ -18,14 +18,22 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from mpos_agent.demo import private_pcscd
-from mpos_agent.demo.stage import OPERATOR, READY_TIMEOUT_S, STOP_TIMEOUT_S, SUPERVISOR, Stage, StageError, program
+from mpos_agent.demo.stage import (
+    OPERATOR,
+    READY_TIMEOUT_S,
+    STOP_TIMEOUT_S,
+    SUPERVISOR,
+    Stage,
+    StageError,
+    program,
+    wait_until,
+)
 from mpos_agent.demo.story import ensure_own
 
 FOLDER = Path(".demo/kiosk")
@@ -34,15 +42,17 @@ CONTROL_TIMEOUT_S = 30.0
 """Laying a new person's card on the reader grows two fingers first."""
 OUTSIDE, DEVICES = "--outside", "--devices"
 WORDS = {
-    "insert": lambda rest: {"do": "insert_card", "person": int(rest[0]) if rest else 1},
-    "remove": lambda _rest: {"do": "remove_card"},
-    "touch": lambda rest: {"do": "touch", "finger": int(rest[0]) if rest else 2},
-    "lift": lambda _rest: {"do": "lift"},
-    "sam-in": lambda _rest: {"do": "insert_sam"},
-    "sam-out": lambda _rest: {"do": "remove_sam"},
-    "plug": lambda _rest: {"do": "plug"},
-    "unplug": lambda _rest: {"do": "unplug"},
+    "insert": "insert_card",
+    "remove": "remove_card",
+    "touch": "touch",
+    "lift": "lift",
+    "sam-in": "insert_sam",
+    "sam-out": "remove_sam",
+    "plug": "plug",
+    "unplug": "unplug",
 }
+NUMBERS = {"insert": "person", "touch": "finger"}
+"""Words that take a number, and what it counts."""
 
 
 def serve_devices(folder: Path) -> int:
@@ -87,11 +97,17 @@ def ask(folder: Path, words: list[str]) -> int:
     if words[0] not in WORDS:
         print(f"unknown word {words[0]!r}; known are {', '.join(WORDS)}", file=sys.stderr)
         return 2
+    order: dict[str, str | int] = {"do": WORDS[words[0]]}
+    if words[0] in NUMBERS:
+        if len(words) != 2 or not words[1].isdecimal():
+            print(f"say which {NUMBERS[words[0]]}: {words[0]} NUMBER", file=sys.stderr)
+            return 2
+        order[NUMBERS[words[0]]] = int(words[1])
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
             caller.settimeout(CONTROL_TIMEOUT_S)
             caller.connect(str(folder / CONTROL))
-            caller.sendall(json.dumps(WORDS[words[0]](words[1:])).encode() + b"\n")
+            caller.sendall(json.dumps(order).encode() + b"\n")
             print(caller.makefile().readline().strip())
     except OSError as error:
         print(f"the kiosk does not run here ({error.strerror}); start it with: make kiosk", file=sys.stderr)
@@ -112,11 +128,11 @@ def run_kiosk(folder: Path) -> int:
         [*apart, sys.executable, "-m", "mpos_agent.demo.kiosk", DEVICES, str(devices)], start_new_session=True
     )
     try:
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while not (devices / CONTROL).exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise StageError("the virtual devices did not start")
-            time.sleep(0.1)
+        wait_until(
+            lambda: process.poll() is not None or (devices / CONTROL).exists(),
+            READY_TIMEOUT_S,
+            "the virtual devices should start",
+        )
         settings = json.loads((devices / "settings.json").read_text())
         with Stage(folder, settings, api_port=8765) as stage:
             stage.found_head_office()

@@ -108,7 +108,8 @@ class Stage:
 
     def stop_head_office(self, *, kill: bool = False) -> None:
         """Stop it in order, or pull its plug."""
-        self._head_office = stop(self._head_office, kill=kill)
+        stop(self._head_office, kill=kill)
+        self._head_office = None
 
     def head_office(self, *arguments: str) -> str:
         """One of its administrative commands; gives what it printed."""
@@ -145,7 +146,8 @@ class Stage:
 
     def stop_agent(self, *, kill: bool = False) -> None:
         """Stop it in order, or pull its plug."""
-        self._agent = stop(self._agent, kill=kill)
+        stop(self._agent, kill=kill)
+        self._agent = None
 
     def agent_command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """One ``mpos-agent`` command, its output kept."""

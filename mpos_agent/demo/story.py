@@ -66,8 +66,8 @@ class Story:
         self._console.print(table)
 
     def _claim_that_matches(self) -> None:
-        holder = self._counter.person(HOLDER)
-        self._heading("1 · A claim whose finger matches", f"Holder on the chip: {holder.fields[FIELD_NAME]} (synthetic)")
+        holder = self._counter.person(HOLDER).fields[FIELD_NAME]
+        self._heading("1 · A claim whose finger matches", f"Holder on the chip: {holder} (synthetic)")
         self._counter.insert_card(HOLDER)
         self._counter.touch(2 * HOLDER)
         self._claim("match", {})
@@ -76,8 +76,8 @@ class Story:
     def _finger_that_differs(self) -> None:
         self._heading(
             "2 · A finger that does not match",
-            "Somebody else's finger on the glass. The machine refuses nobody: after the allowed attempts a second\n"
-            "person compares the photo and countersigns, and head office is told exactly that.",
+            "Somebody else's finger on the glass. The machine refuses nobody: after the allowed "
+            "attempts a second person compares the photo and countersigns, and head office is told exactly that.",
         )
         self._counter.insert_card(OTHER_HOLDER)
         self._counter.touch(STRANGER)
@@ -102,14 +102,17 @@ class Story:
     def _epilogue(self) -> None:
         self._heading("Where everything ended")
         self._show("outbox")
-        self._say("And in head office's list:")
-        self._console.print(self._stage.head_office("claims", "list"), markup=False, highlight=False, soft_wrap=True)
+        self._console.print("[dim]$ mpos-head-office claims list --json[/dim]")
+        table = Table(*SHOWN, title="Head office's list", title_justify="left")
+        for claim in self._stage.claims_at_head_office():
+            table.add_row(*(_cell(claim[column]) for column in SHOWN))
+        self._console.print(table)
         home = self._stage.folder
         table = Table("look at", "it is", show_edge=False)
-        table.add_row(str(self._stage.config), "the agent's settings")
-        table.add_row(str(self._stage.agent_home), "queue and audit log (agent.db), keys, certificates")
-        table.add_row(str(home / "agent.log"), "the agent's log: no name, no number, no finger in it")
-        table.add_row(str(self._stage.head_office_home), "head office's ledger and keys")
+        table.add_row(os.path.relpath(self._stage.config), "the agent's settings")
+        table.add_row(os.path.relpath(self._stage.agent_home), "queue and audit log (agent.db), keys, certificates")
+        table.add_row(os.path.relpath(home / "agent.log"), "the agent's log: no name, no number, no finger in it")
+        table.add_row(os.path.relpath(self._stage.head_office_home), "head office's ledger and keys")
         table.add_row("README.md", "from each step to one file")
         table.add_row("make kiosk", "the same devices left running, to try commands on")
         self._console.print(table)
@@ -139,8 +142,8 @@ class Story:
         table.add_row("queue row", f"lane {newest['lane']}, number {newest['seq']}, {newest['state']}")
         table.add_row("upload", f"{max(1, newest['attempts'])} round(s); head office says: {newest['verdict']}")
         table.add_row("receipt", f"{newest['receipt_no']}, signature verified over exactly these bytes")
-        claim = self._stage.claims_at_head_office()[-1]
-        table.add_row("at head office", ", ".join(f"{key} {claim[key]}" for key in SHOWN if claim.get(key) is not None))
+        claim = next(one for one in self._stage.claims_at_head_office() if one["receipt_no"] == newest["receipt_no"])
+        table.add_row("at head office", f"agenda {claim['agenda_no']}, {claim['path']}, {claim['status']}")
         self._console.print(table)
 
     def _show(self, *command: str) -> None:
@@ -151,7 +154,12 @@ class Story:
         self._console.print(f"[cyan]·[/cyan] {text}")
 
 
-SHOWN = ("receipt_no", "programme", "reason_code", "bio_outcome", "fallback_code", "status")
+SHOWN = ("agenda_no", "receipt_no", "full_name", "nik", "path", "flags")
+"""Columns of head office's list that fit a terminal of 80."""
+
+
+def _cell(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def answers_toml(form: Mapping[str, object], **claim: str) -> str:

@@ -47,6 +47,12 @@ def finds(needles: set[bytes], files: dict[Path, bytes]) -> list[str]:
     ]
 
 
+def chip_templates(counter: VirtualCounter) -> list[bytes]:
+    """What the chips of the two holders carry."""
+    persons = [counter.person(number) for number in (1, 2)]
+    return [template for one in persons for template in (one.right_template, one.left_template) if template]
+
+
 @pytest.mark.pcsc
 def test_no_template_and_no_picture_in_any_file_or_log(stage: Stage, counter: VirtualCounter) -> None:
     """A claim that matches and one that falls back, at the most talkative log level: only ciphertext is on disk."""
@@ -62,7 +68,7 @@ def test_no_template_and_no_picture_in_any_file_or_log(stage: Stage, counter: Vi
     stage.start_agent()
     assert any(path.name == "agent.log" and b"TRAFFIC" in content for path, content in files.items())
 
-    templates = [bytes(template) for person in (1, 2) for template in counter.person(person).templates if template]
+    templates = chip_templates(counter)
     minutiae = set().union(*(pieces(template[28:]) for template in templates))
     assert len(minutiae) > 100
     assert finds(minutiae, files) == []
@@ -79,7 +85,7 @@ def test_no_template_and_no_picture_in_any_file_or_log(stage: Stage, counter: Vi
 
 def test_the_search_would_find_what_it_looks_for(tmp_path: Path, counter: VirtualCounter) -> None:
     """A build that writes a template in hex, or a picture uncompressed, is caught."""
-    template = next(bytes(template) for template in counter.person(1).templates if template)
+    template = chip_templates(counter)[0]
     leaking = tmp_path / "agent.log"
     leaking.write_text("DEBUG template " + template.hex())
     assert finds(pieces(template[28:]), {leaking: leaking.read_bytes()}) != []
