@@ -1,6 +1,7 @@
 """Scores of whole folders, by several processes, in an order that does not depend on them."""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -124,6 +125,8 @@ def _workers(jobs: int, everything: list[Entry]) -> Iterator[Callable[..., Itera
     if jobs == 1:
         yield map
         return
+    # As many processes as asked for are the threads asked for: none of them may start more for its algebra.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A forked copy of the runtime's threads would hang: processes start from nothing.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(with_network,)) as pool:

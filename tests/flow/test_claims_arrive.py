@@ -13,7 +13,7 @@ def test_claim_is_verified_queued_and_receipted(stage: Stage, counter: VirtualCo
     counter.insert_card(1)
     counter.touch(2)
     said = objects(claim(stage, "verified").stdout)
-    assert said[-1]["state"] == "QUEUED"
+    assert said[-1]["result"] == "QUEUED"
     wait_until(lambda: stage.waiting() == 0, 60, "the receipt should come")
     newest = stage.agent_json("outbox")["rows"][0]
     assert (newest["state"], newest["verdict"]) == ("ACKED", "accepted")
