@@ -53,6 +53,8 @@ _log = logging.getLogger(__name__)
 
 # One round may take a read time-out (60 s by default) when head office hangs; systemd waits 90 s in all.
 _LAST_ROUND_S = 70.0
+# Loading the network takes a second, on a machine that swaps many.
+_LAST_LOADING_S = 30.0
 # Somebody waits at a terminal: longer than a slow line's round, shorter than patience.
 _ROUND_NOW_S = 120.0
 
@@ -150,6 +152,7 @@ class Agent:
         self.sign_ins: SignIns = parts.sign_ins
         self.started_at = parts.clock.now()
         self._closed = False
+        self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
         parts.sync.tell(self.round_ended)
 
     # --- life ---
@@ -164,7 +167,7 @@ class Agent:
             parts.watch.start()
         parts.sync.start()
         # Loading takes a second: now, not while the first member holds a finger on the glass.
-        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+        self._warming.start()
 
     def begin_to_stop(self) -> None:
         """End every wait for a card or a finger and every event stream; new steps are refused from now on."""
@@ -178,6 +181,9 @@ class Agent:
             happening(_log, logging.WARNING, "round_cut_off", after_s=_LAST_ROUND_S)
         if self._parts.watch is not None:
             self._parts.watch.stop()
+        if self._warming.ident is not None:
+            # A library that is still loading while Python goes down aborts the process.
+            self._warming.join(_LAST_LOADING_S)
 
     def close(self) -> None:
         """Wipe what is held, release devices, close the database; safe to call twice."""
