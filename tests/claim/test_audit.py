@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mpos_agent.audit import FIRST_PREVIOUS, Act, AuditFactError, AuditLog
+from mpos_agent.audit import FIRST_PREVIOUS, Act, AuditFactError, AuditLog, _chained
 from mpos_agent.claim.states import State
 from sync.edge.database import Database
 from tests.claim.desk import NIK, Bench, StillClock
@@ -95,7 +95,16 @@ def _insert(database: sqlite3.Connection) -> None:
     )
 
 
-@pytest.mark.parametrize("tamper", [_delete_middle, _change_fact, _change_person, _swap, _insert])
+def _forge(database: sqlite3.Connection) -> None:
+    """Change a fact and compute that row's hash anew, as somebody who read our code would."""
+    (previous,) = database.execute("SELECT digest FROM audit WHERE number = 1").fetchone()
+    row = database.execute("SELECT number, at, act, claim_id, person_id FROM audit WHERE number = 2").fetchone()
+    facts = '{"quality":99}'
+    digest = _chained(previous, (*row, facts))
+    database.execute("UPDATE audit SET facts = ?, digest = ? WHERE number = 2", (facts, digest))
+
+
+@pytest.mark.parametrize("tamper", [_forge, _delete_middle, _change_fact, _change_person, _swap, _insert])
 def test_tampering_with_the_file_shows(tmp_path: Path, tamper: Callable[[sqlite3.Connection], None]) -> None:
     """Somebody with the file and a SQLite shell removes the guards and changes a row: verify names it."""
     path = tmp_path / "agent.db"

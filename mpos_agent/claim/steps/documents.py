@@ -91,7 +91,9 @@ def missing_types(draft: ClaimDraft, tables: Tables, shown: Iterable[str]) -> tu
     return tuple(dict.fromkeys(missing))
 
 
-def _document(entry: Mapping[str, Any], tables: Tables) -> Document | Found:
+def _document(entry: object, tables: Tables) -> Document | Found:
+    if not isinstance(entry, Mapping):
+        return Found(Block.DOCUMENT_SHAPE)
     for name in entry:
         if name not in _FIELDS:
             return Found(Block.FIELD_UNKNOWN, str(name))
