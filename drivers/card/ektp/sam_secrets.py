@@ -9,8 +9,16 @@ from drivers.sensitive import SensitiveBytes
 
 PCID_SIZE, CONFIG_SIZE = 16, 32
 
-_FOREIGN_ACCESS = 0o077
 _HEX = re.compile(rb"[0-9A-Fa-f\s:]+")
+
+
+def open_to_others(mode: int, group: int) -> bool:
+    """Whether anybody but the owner and root may touch a file of this mode and group.
+
+    Credentials handed over by systemd are 0440 and root's: there the group bit is the mask of an access list
+    that names one user.
+    """
+    return bool(mode & (0o037 if group == 0 else 0o077))
 
 
 class SamSecrets:
@@ -45,9 +53,10 @@ class SamSecrets:
         doing = "reading the SAM secrets file"
         try:
             with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                if mode & _FOREIGN_ACCESS:
-                    raise SamSecretsError(str(path), doing, f"mode {mode & 0o777:04o} lets others read it, set 0600")
+                status = os.fstat(file.fileno())
+                if open_to_others(status.st_mode, status.st_gid):
+                    mode = status.st_mode & 0o777
+                    raise SamSecretsError(str(path), doing, f"mode {mode:04o} lets others read it, set 0600")
                 content = bytearray(file.read(4096))
         except OSError as error:
             raise SamSecretsError(str(path), doing, error.strerror or "unreadable") from error

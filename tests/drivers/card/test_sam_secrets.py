@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from drivers.card.ektp.sam import SamSecrets, open_command
+from drivers.card.ektp.sam_secrets import open_to_others
 from drivers.card.errors import SamSecretsError
 from drivers.sensitive import SensitiveBytes
 
@@ -57,11 +58,27 @@ def test_file_of_another_size_is_refused_without_repeating_it(tmp_path: Path, co
         SamSecrets.from_file(_file(tmp_path, content))
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+@pytest.mark.parametrize("mode", [0o604, 0o660, 0o644])
 def test_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     """The cure stands in the message."""
     with pytest.raises(SamSecretsError, match="set 0600"):
         SamSecrets.from_file(_file(tmp_path, PCID + CONFIG, mode))
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "expected"),
+    [
+        (0o600, 100, False),
+        (0o400, 0, False),
+        (0o440, 0, False),
+        (0o440, 100, True),
+        (0o640, 100, True),
+        (0o404, 0, True),
+    ],
+)
+def test_only_owner_and_root_may_read_the_file(mode: int, group: int, expected: bool) -> None:
+    """What systemd hands over is root's with an access list; a group of people is not."""
+    assert open_to_others(0o100000 | mode, group) is expected
 
 
 def test_missing_file_is_a_named_error(tmp_path: Path) -> None:
