@@ -14,16 +14,20 @@ from matcher.cli.files import UsageError, entry, needs_dpi, read_picture, templa
 from matcher.cli.score import score_folders
 from matcher.compare.calibration import Score
 from matcher.compare.pipeline import compare as compare_templates
+from matcher.drawing import Drawing
 from matcher.errors import MatcherError
 from matcher.extract.network import Network
 from matcher.extract.pipeline import extract as extract_template
+from matcher.extract.resample import resampled
 from matcher.iso19794 import View, encode
-from matcher.pictures import minutiae_picture, png
+from matcher.pictures import minutiae_picture, pairs_picture, quality_picture
+from matcher.quality import assess_quality
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
 Dpi = Annotated[float | None, typer.Option("--dpi", help="Resolution of the pictures; most scanners have 500.")]
-Picture = Annotated[Path | None, typer.Option("--picture", help="Also draw what was found, as PNG.")]
+Picture = Annotated[Path | None, typer.Option("--picture", help="Also draw what was found, as PNG or SVG.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 
 
 @app.command()
@@ -43,7 +47,7 @@ def extract(
     height, width = (round(side * 500 / resolution) for side in pixels.shape)
     out.write_bytes(encode(View(template), width=width, height=height))
     if picture is not None:
-        picture.write_bytes(png(minutiae_picture(pixels, resolution, template)))
+        _write(minutiae_picture(pixels, resolution, template), picture)
     print(f"{len(template)} minutiae written to {out}")
 
 
@@ -52,14 +56,42 @@ def compare(
     probe: Annotated[Path, typer.Argument(help="Picture or template.")],
     gallery: Annotated[Path, typer.Argument(help="Picture or template.")],
     dpi: Dpi = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    as_json: Json = False,
+    picture: Picture = None,
 ) -> None:
     """Say how alike two fingers are, and how many strangers would be as alike."""
     pair = [entry(probe), entry(gallery)]
     resolution = needs_dpi(pair, dpi)
     network = Network.load() if any(found.is_picture for found in pair) else None
-    result = compare_templates(*(template_of(found, resolution, network) for found in pair))
+    one, two = (template_of(found, resolution, network) for found in pair)
+    result = compare_templates(one, two)
+    if picture is not None:
+        grounds = [resampled(read_picture(found.path), resolution) if found.is_picture else None for found in pair]
+        _write(pairs_picture(one, two, *grounds), picture)
     print(json.dumps(_as_dict(result)) if as_json else _as_text(result))
+
+
+@app.command()
+def quality(
+    image: Annotated[Path, typer.Argument(help="Picture of one finger.")],
+    dpi: Dpi = None,
+    as_json: Json = False,
+    picture: Picture = None,
+) -> None:
+    """Say how well a finger lay on the glass, 0 to 100, and what could be better."""
+    found = entry(image)
+    if not found.is_picture:
+        raise UsageError(f"{image}: a template has no picture quality; `quality` takes a picture")
+    resolution = needs_dpi([found], dpi)
+    pixels = read_picture(image)
+    result = assess_quality(pixels, resolution)
+    reasons = [reason.value for reason in result.reasons]
+    if picture is not None:
+        _write(quality_picture(pixels, resolution), picture)
+    if as_json:
+        print(json.dumps({"quality": result.value, "reasons": reasons}))
+    else:
+        print(f"quality {result.value:.0f} of 100" + (f": {', '.join(reasons)}" if reasons else ""))
 
 
 @app.command()
@@ -84,6 +116,11 @@ def score(
     for path, cause in unusable:
         print(f"no score for {path}: {cause}", file=sys.stderr)
     print(f"{len(rows)} scores written to {out}", file=sys.stderr)
+
+
+def _write(drawing: Drawing, path: Path) -> None:
+    """As SVG where the name says so, otherwise PNG."""
+    path.write_bytes(drawing.svg() if path.suffix.lower() == ".svg" else drawing.png())
 
 
 def _as_dict(result: Score) -> dict[str, object]:
