@@ -40,7 +40,7 @@ NXP_A = ChipProfile(
 P308_A = ChipProfile(
     name="type A, P308G0P3_10",
     card_type=CardType.A,
-    atr=bytes.fromhex("3B8B8001 5033303847305033 5F3130 2B"),
+    atr=bytes.fromhex("3B8B8001 50333038 47305033 5F3130 2B"),
     serial=bytes.fromhex("04990000000002"),
     control_length=29,
 )
@@ -55,7 +55,7 @@ TYPE_B = ChipProfile(
     name="type B",
     card_type=CardType.B,
     atr=bytes.fromhex("3B8C8001 50 11223344 30AAAA01 7781D7 09"),
-    serial=bytes.fromhex("1122334499000004"),
+    serial=bytes.fromhex("11223344 99000004"),
     control_length=51,
 )
 
