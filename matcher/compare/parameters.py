@@ -144,10 +144,16 @@ FLOW_FLOOR: Final = 0.3
 
 # --- score -----------------------------------------------------------------------------------------------------
 
-WEIGHT_SHARE: Final = 7.478
-WEIGHT_INFORMATION: Final = 2.605
-WEIGHT_FLOW: Final = -1.600
-WEIGHT_FEWER: Final = -1.446
-WEIGHT_BOTH: Final = -2.173
-WEIGHT_CONSTANT: Final = -2.466
+WEIGHT_SHARE: Final = 7.267
+WEIGHT_INFORMATION: Final = 2.079
+WEIGHT_FLOW: Final = -1.687
+WEIGHT_FEWER: Final = -0.096
+WEIGHT_BOTH: Final = -2.540
+WEIGHT_CONSTANT: Final = -0.245
 """Log-odds per unit of each part of the evidence, and without any; from ``python -m bench calibrate``."""
+
+SMALL_TRUST: Final = 20.0
+SMALL_WEIGHT: Final = -3.0
+"""Trusted minutiae below which the poorer side is small, and log-odds per unit of log(1 + trust) short of that.
+A few minutiae find a place on any finger: without this, windows of 90-180 px cut from a stranger's print pass ten to
+sixty times as often as whole prints; with it at most twice as often."""
