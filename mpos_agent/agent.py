@@ -302,6 +302,15 @@ class Agent:
         self._parts.audit.record(Act.PERSON_ADDED, person_id=person.person_id)
         return person
 
+    def remove_person(self, person_id: str) -> Person:
+        """Take somebody off this machine; NotFoundError when they are not there."""
+        person = self.people.find(person_id)
+        if person is None or not self.people.remove(person_id):
+            raise NotFoundError(f"there is nobody {person_id}")
+        self.sign_ins.forget(person.person_id)
+        self._parts.audit.record(Act.PERSON_REMOVED, person_id=person.person_id)
+        return person
+
     def sign_in(self, person_id: str, pin: str, caller: str) -> tuple[str, Person]:
         """Check a PIN; gives the token for later requests.
 

@@ -58,6 +58,11 @@ class SignIns:
         with self._lock:
             self._present.pop(_digest(token), None)
 
+    def forget(self, person_id: str) -> None:
+        """Sign somebody out everywhere: they no longer work here."""
+        with self._lock:
+            self._present = {key: seen for key, seen in self._present.items() if seen[0].person_id != person_id}
+
     def _drop_idle(self) -> None:
         oldest = self._monotonic() - self.idle_s
         for digest, (_, seen) in list(self._present.items()):

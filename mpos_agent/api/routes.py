@@ -204,6 +204,12 @@ def add_person(agent: AgentHere, _: Machine, body: PersonRequest) -> PersonReply
     return replies.person(agent.add_person(body.person_id, body.pin.get_secret_value(), body.roles, body.name))
 
 
+@router.post("/people/{person_id}/remove")
+def remove_person(agent: AgentHere, _: Machine, person_id: str) -> PersonReply:
+    """Somebody no longer works here; their claims and the record of them stay."""
+    return replies.person(agent.remove_person(person_id))
+
+
 @router.post("/sign-in")
 def sign_in(agent: AgentHere, caller: Counter, body: SignInRequest) -> SignInReply:
     """Check a PIN; the answer's token goes with every request about a claim."""

@@ -1,5 +1,6 @@
 """Where the answers of a claim come from: a file written beforehand, for unattended runs, or a person."""
 
+import difflib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -79,7 +80,9 @@ class AnswersFile:
         self._content = _read(file)
         for section in self._content:
             if section not in _SECTIONS:
-                raise ConfigError(file, section, "no such section", f"known are {', '.join(_SECTIONS)}")
+                near = difflib.get_close_matches(section, _SECTIONS, n=1)
+                cure = f"did you mean [{near[0]}]?" if near else f"known are {', '.join(_SECTIONS)}"
+                raise ConfigError(file, section, "no such section", cure)
 
     def sign_in(self) -> Fields:
         """``[operator]`` with ``id`` and ``pin``, or ``pin_file``."""

@@ -1,5 +1,8 @@
 """``mpos-agent devices``: readers, SAM and scanners as the daemon sees them."""
 
+from typing import Annotated
+
+import typer
 from rich.table import Table
 
 from mpos_agent.cli.shell import (
@@ -15,6 +18,12 @@ from mpos_agent.cli.shell import (
 
 def devices(
     *,
+    allow_sam_try: Annotated[
+        bool,
+        typer.Option(
+            "--allow-sam-try", help="The SAM had refused its secrets; they were corrected: let it be tried once more."
+        ),
+    ] = False,
     config: ConfigOption = DEFAULT_SETTINGS,
     as_json: JsonOption = False,
     lang: LangOption = None,
@@ -23,6 +32,8 @@ def devices(
     """List readers, SAM slots and scanners; opens none of them."""
     shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
     with shell.client() as client:
+        if allow_sam_try:
+            client.post("/v1/devices/sam/allow-try")
         found = client.get("/v1/devices")
     shell.give(found)
     if shell.as_json:

@@ -3,8 +3,8 @@
 import logging
 import sys
 from collections.abc import Sequence
+from typing import cast
 
-import click
 import typer
 
 from config.schema import Language
@@ -12,6 +12,9 @@ from mpos_agent import __version__, log
 from mpos_agent.cli import caller, claim, devices, enrol, outbox, people, run, status
 from mpos_agent.cli.shell import tell_error
 from mpos_agent.outcomes import Exit
+
+# Typer brings its own copy of click; what it raises for wrong usage is named here through what it exports.
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 app = typer.Typer(
     name="mpos-agent",
@@ -48,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(given: list[str]) -> int:
     try:
         result = app(args=given, standalone_mode=False)
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
         return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         print(file=sys.stderr)
         return Exit.NOT_QUEUED
     except BrokenPipeError:

@@ -50,6 +50,23 @@ def add(
     shell.say(f"{person_id} ditambahkan: {roles}.", f"{person_id} was added: {roles}.")
 
 
+@app.command("remove")
+def remove(
+    person_id: Annotated[str, typer.Argument(help="Staff number.")],
+    *,
+    config: ConfigOption = DEFAULT_SETTINGS,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Somebody no longer works here; what they did stays in the record."""
+    shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
+    with shell.client() as client:
+        person = client.post(f"/v1/people/{person_id}/remove")
+    shell.give(person)
+    shell.say(f"{person_id} tidak dapat masuk lagi.", f"{person_id} can no longer sign in.")
+
+
 @app.command("list")
 def listed(
     *,

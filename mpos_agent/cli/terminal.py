@@ -153,10 +153,11 @@ class AtTheTerminal:
         code = self._choose("Sebab", "Why", _coded(codes))
         wanted = {name for row in codes if row["code"] == code for name in row["reasons"]}
         reasons = [row for row in tables["fallback_reasons"] if row["code"] in wanted]
+        reason = self._choose("Alasan", "Reason", _coded(reasons))
         supervisor = self._ask("Nomor petugas kedua", "Staff number of the second person", empty=True)
         return {
             "code": code,
-            "reason": self._choose("Alasan", "Reason", _coded(reasons)),
+            "reason": reason,
             "supervisor_id": supervisor or None,
             "pin": self._ask("PIN petugas kedua", "PIN of the second person", hidden=True) if supervisor else "",
             "photo_compare": self._choose("Foto dan orangnya", "Photo and person", _COMPARED),
