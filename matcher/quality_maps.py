@@ -57,8 +57,9 @@ def cell_maps(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> CellMaps:
     right = cv2.Sobel(fine, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     down = cv2.Sobel(fine, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     xx, yy, xy = cells(right * right), cells(down * down), cells(right * down)
-    steepness = xx + yy
-    energy = cells(band * band)
+    # cv2.blur keeps a running sum: squares average to a little below zero where there is nothing.
+    steepness = np.maximum(xx + yy, 0)
+    energy = np.maximum(cells(band * band), 0)
     window = np.ones((par.WINDOW, par.WINDOW), np.uint8)
     darkest, lightest = cv2.erode(fine, window), cv2.dilate(fine, window)
     lively = cv2.resize(mask.astype(np.float32), grid, interpolation=cv2.INTER_AREA) > 0

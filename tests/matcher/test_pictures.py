@@ -1,6 +1,6 @@
 """Pictures for technicians show minutiae where they are, clear ridges green, and lines between matched minutiae."""
 
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
