@@ -90,7 +90,9 @@ class OneLine(logging.Formatter):
             priority = next(number for least, number in _PRIORITIES if record.levelno >= least)
             return f"<{priority}>{record.name}: {text}"
         when = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
-        return f"{when} {record.levelname} {record.name}: {text}"
+        # uvicorn gives the same number another name when it is loaded.
+        level = "TRAFFIC" if record.levelno == TRAFFIC else record.levelname
+        return f"{when} {level} {record.name}: {text}"
 
 
 def set_up(level: str, *, journal_prefix: bool, stream: TextIO | None = None) -> None:
