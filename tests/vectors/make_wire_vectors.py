@@ -1,0 +1,254 @@
+"""Makes the test vectors of the wire format: ``python -m tests.vectors.make_wire_vectors`` from the project's root.
+
+All keys, nonces and times are fixed and all persons made up. What can be reproduced is: claim packets, refused
+packets, batch, receipt, and the X25519 envelope, which another implementation (pyhpke and cbor2) makes here with a
+fixed ephemeral key. The library offers no fixed randomness for the hybrid KEM and for ES256, so those envelopes
+are made once and kept: an existing one is not replaced while it still opens.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cbor2
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
+
+from sync import cbor, envelope, packet, receipt
+from sync.checkpoint import Checkpoint, LaneState, sign_batch
+from sync.envelope import FIRST_SEQ, NO_HASH, Created, Header, Lane
+from sync.errors import PacketError
+from sync.keys import SoftwareSigner, load_spki, spki
+from sync.receipt import LaneHead, PacketVerdict, Receipt, Verdict
+from sync.recipients import RecipientPrivateKey, Suite
+from tests.sync.people import heir_by_hand, matched_claim
+
+FOLDER = Path(__file__).parent / "wire"
+NOW = datetime(2026, 11, 20, 3, 4, 5, 678000, tzinfo=UTC)
+
+DEVICE = SoftwareSigner(ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+OFFICE = SoftwareSigner(ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64))))
+TOKEN_KEY = SoftwareSigner(ec.derive_private_key(int.from_bytes(bytes(range(64, 96))), ec.SECP256R1()))
+CLASSIC_SECRET = bytes(range(96, 128))
+CLASSIC = RecipientPrivateKey(Suite.X25519, CLASSIC_SECRET)
+HYBRID_SECRET = bytes(range(128, 192)) + bytes(range(192, 224))
+HYBRID = RecipientPrivateKey(Suite.MLKEM768_X25519, HYBRID_SECRET)
+
+HEADER = Header(
+    1,
+    "dev-000001",
+    Lane.CORE,
+    bytes(range(16)),
+    FIRST_SEQ,
+    NO_HASH,
+    Created(NOW, 123_456_789_000, bytes(range(16, 32)), -1500, 40),
+)
+PACKET = matched_claim().encode()
+
+
+def claim_packets() -> list[dict[str, Any]]:
+    """Packets that are taken."""
+    return [
+        {"name": "matched at a branch", "packet": matched_claim().encode().hex()},
+        {"name": "heir in the field, by hand", "packet": heir_by_hand().encode().hex()},
+    ]
+
+
+def refused_packets() -> list[dict[str, Any]]:
+    """Packets that are refused, with the named reason and the field."""
+    members = cbor.decode(PACKET, max_bytes=1 << 20)
+    assert isinstance(members, dict)
+    kept = {name: value for name, value in members.items() if name != "kpj"}
+    cases = [
+        ("a later version", cbor.encode(members | {"schema_version": 2, "novelty": 1})),
+        ("another type of packet", cbor.encode(members | {"type": "document_part"})),
+        ("an unknown key", cbor.encode(members | {"novelty": 1})),
+        ("a missing key", cbor.encode(kept)),
+        ("a field of the wrong type", cbor.encode(members | {"kpj": 99})),
+        ("a field too long", cbor.encode(members | {"mother_name": "X" * 101})),
+        ("a value that is not allowed", cbor.encode(members | {"kpj": "99zz0000001"})),
+        ("null instead of leaving out", cbor.encode(members | {"partner_code": None})),
+        ("supervisor and operator the same", cbor.encode(members | {"supervisor_id": members["operator_id"]})),
+        ("keys in RFC 7049 order after an integer key", cbor2.dumps({256: 0, -1: 0}, canonical=True)),
+        ("keys not sorted", cbor2.dumps(dict(sorted(members.items(), key=lambda item: str(item[0]))))),
+        ("a length in more bytes than needed", b"\xb8\x01" + b"\x64type" + b"\x65claim"),
+        ("an indefinite length", b"\xbf\x64type\x65claim\xff"),
+        ("a float", cbor2.dumps({"type": 1.5})),
+        ("something after the packet", PACKET + b"\x00"),
+        ("cut short", PACKET[:-1]),
+        ("a length that is not there", b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff"),
+    ]
+    return [{"name": name, "packet": data.hex(), **_refusal(packet.decode, data)} for name, data in cases]
+
+
+def x25519_envelope() -> bytes:
+    """The envelope of HEADER and PACKET, built without our envelope code and without its randomness."""
+    created = HEADER.created
+    times = [1_795_143_845_678, created.monotonic_ns, created.boot_id, created.clock_offset_ms, created.clock_error_ms]
+    device = [1, "dev-000001", "core", HEADER.epoch, 1, bytes(32), times]
+    # Label order of the deterministic encoding: 1, 2, 4, 16, -70001.
+    outer = cbor2.dumps({1: -8, 2: [-70001], 4: _spki_id(DEVICE), 16: envelope.TYP, -70001: device})
+    key, iv = hashlib.sha256(b"content key").digest(), hashlib.sha256(b"iv").digest()[:12]
+    inner = cbor2.dumps({1: 3})
+    ciphertext = AESGCM(key).encrypt(iv, PACKET, cbor2.dumps(["Encrypt", inner, outer]))
+    protected = cbor2.dumps({1: 49})
+    suite = CipherSuite.new(KEMId.DHKEM_X25519_HKDF_SHA256, KDFId.HKDF_SHA256, AEADId.AES128_GCM)
+    public = x25519.X25519PrivateKey.from_private_bytes(CLASSIC_SECRET).public_key()
+    enc, context = suite.create_sender_context(
+        KEMKey.from_pyca_cryptography_key(public),
+        info=cbor2.dumps(["HPKE Recipient", 3, protected, b""]),
+        eks=suite.kem.derive_key_pair(hashlib.sha256(b"ephemeral").digest()),
+    )
+    kid = hashlib.sha256(cbor2.dumps(["HPKE-3-KE", public.public_bytes_raw()])).digest()[:16]
+    recipients = [[protected, {4: kid, -4: enc}, context.seal(key)]]
+    body = cbor2.dumps(cbor2.CBORTag(96, [inner, {5: iv}, ciphertext, recipients]))
+    signature = DEVICE.sign(cbor2.dumps(["Signature1", outer, b"", body]))
+    return cbor2.dumps(cbor2.CBORTag(18, [outer, {}, body, signature]))
+
+
+def batch() -> bytes:
+    """A sync request with the X25519 envelope."""
+    data = x25519_envelope()
+    lanes = (
+        LaneState(
+            lane=Lane.CORE,
+            epoch=HEADER.epoch,
+            next_seq=2,
+            head_hash=hashlib.sha256(data).digest(),
+            depth=1,
+            oldest_age_s=60,
+        ),
+        LaneState(lane=Lane.DOCUMENTS, epoch=bytes(16), next_seq=FIRST_SEQ, head_hash=NO_HASH, depth=0, oldest_age_s=0),
+    )
+    checkpoint = Checkpoint(
+        device_id="dev-000001",
+        nonce=bytes(range(200, 216)),
+        boot_id=HEADER.created.boot_id,
+        wall_utc=NOW,
+        monotonic_ns=200_000_000_000,
+        lanes=lanes,
+        free_disk_bytes=50_000_000_000,
+        versions={"agent": "0.1.0", "sqlite": "3.40.1"},
+    )
+    return sign_batch(checkpoint, [data], DEVICE)
+
+
+def signed_receipt() -> bytes:
+    """Head office's answer to that batch."""
+    digest = hashlib.sha256(x25519_envelope()).digest()
+    verdict = PacketVerdict(
+        lane=Lane.CORE,
+        epoch=HEADER.epoch,
+        seq=1,
+        digest=digest,
+        verdict=Verdict.ACCEPTED,
+        receipt_no="R-00000001",
+        stored_at=NOW,
+    )
+    content = Receipt(
+        device_id="dev-000001",
+        nonce=bytes(range(200, 216)),
+        server_time=NOW,
+        lanes=(LaneHead(lane=Lane.CORE, epoch=HEADER.epoch, next_seq=2, head_hash=digest),),
+        verdicts=(verdict,),
+        next_poll_s=60,
+    )
+    return receipt.sign(content, OFFICE)
+
+
+def kept_envelopes() -> dict[str, str]:
+    """Envelopes whose randomness can not be fixed: those on file, made anew only when they no longer open."""
+    makers: dict[str, Callable[[], bytes]] = {
+        "hybrid": lambda: envelope.seal(PACKET, HEADER, DEVICE, [HYBRID.public]),
+        "two recipients, ES256": lambda: envelope.seal(
+            PACKET, replace(HEADER, seq=2, prev_hash=bytes([1]) * 32), TOKEN_KEY, [HYBRID.public, CLASSIC.public]
+        ),
+    }
+    on_file = json.loads((FOLDER / "envelopes.json").read_text()) if (FOLDER / "envelopes.json").exists() else {}
+    found = {each["name"]: each["envelope"] for each in on_file.get("envelopes", [])}
+    return {name: found[name] if name in found else make().hex() for name, make in makers.items()}
+
+
+def envelopes() -> dict[str, Any]:
+    """Keys and envelopes, each with what must come out."""
+    kept = kept_envelopes()
+    listed = [
+        ("X25519, reproducible", x25519_envelope().hex(), DEVICE, ["X25519"]),
+        ("hybrid", kept["hybrid"], DEVICE, ["MLKEM768-X25519"]),
+        ("two recipients, ES256", kept["two recipients, ES256"], TOKEN_KEY, ["MLKEM768-X25519", "X25519"]),
+    ]
+    return {
+        "recipients": {
+            "X25519": {
+                "secret": CLASSIC_SECRET.hex(),
+                "public": CLASSIC.public.public_key.hex(),
+                "kid": CLASSIC.kid.hex(),
+            },
+            "MLKEM768-X25519": {
+                "secret": HYBRID_SECRET.hex(),
+                "public": HYBRID.public.public_key.hex(),
+                "kid": HYBRID.kid.hex(),
+            },
+        },
+        "envelopes": [
+            {
+                "name": name,
+                "envelope": data,
+                "signer_spki": spki(signer.public_key).hex(),
+                "digest": hashlib.sha256(bytes.fromhex(data)).hexdigest(),
+                "opened_by": opened_by,
+                "packet": PACKET.hex(),
+            }
+            for name, data, signer, opened_by in listed
+        ],
+    }
+
+
+def round_trip() -> dict[str, Any]:
+    """A request and its receipt."""
+    return {
+        "device_spki": spki(DEVICE.public_key).hex(),
+        "office_spki": spki(OFFICE.public_key).hex(),
+        "device_id": "dev-000001",
+        "nonce": bytes(range(200, 216)).hex(),
+        "batch": batch().hex(),
+        "receipt": signed_receipt().hex(),
+    }
+
+
+def _spki_id(signer: SoftwareSigner) -> bytes:
+    return hashlib.sha256(spki(load_spki(spki(signer.public_key)))).digest()[:16]
+
+
+def _refusal(read: Callable[[bytes], object], data: bytes) -> dict[str, str]:
+    try:
+        read(data)
+    except PacketError as error:
+        return {"refusal": error.refusal.value, "field": error.field}
+    raise AssertionError("this packet was taken")
+
+
+FILES: dict[str, Callable[[], object]] = {
+    "claim-packets.json": claim_packets,
+    "refused-packets.json": refused_packets,
+    "envelopes.json": envelopes,
+    "round-trip.json": round_trip,
+}
+
+
+def main() -> None:
+    """Write the files; their checksums go into the catalogue by hand, where a person sees them change."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, make in FILES.items():
+        content = json.dumps(make(), indent=1, ensure_ascii=True) + "\n"
+        (FOLDER / name).write_text(content, encoding="ascii")
+        print(name, hashlib.sha256(content.encode("ascii")).hexdigest())
+
+
+if __name__ == "__main__":
+    main()
