@@ -22,3 +22,10 @@ def pcscd() -> None:
     """The real pcscd with the virtual reader, in a private namespace (``make test`` provides it)."""
     if os.environ.get("MPOS_PRIVATE_PCSCD") != "1":
         pytest.skip("no private pcscd: run the tests with `make test` (needs pcscd, vsmartcard-vpcd and namespaces)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """There is one pcscd with two slots: its tests run one after the other, in one worker."""
+    for item in items:
+        if item.get_closest_marker("pcsc") is not None:
+            item.add_marker(pytest.mark.xdist_group("pcscd"))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 RUNTIME = Path("/run/pcscd")
-SOCKET = RUNTIME / "pcscd.comm"
+SOCKET, PID_FILE = RUNTIME / "pcscd.comm", RUNTIME / "pcscd.pid"
 VPCD = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 MARK = "MPOS_PRIVATE_PCSCD"
 INSIDE = "--inside"
@@ -104,6 +104,14 @@ def stop_pcscd(process: subprocess.Popen[bytes]) -> None:
     SOCKET.unlink(missing_ok=True)
 
 
+def stop_another_pcscd() -> None:
+    """End the one that the command started in place of ours, if it did."""
+    try:
+        os.kill(int(PID_FILE.read_text().strip("\n\0")), signal.SIGTERM)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return
+
+
 def run_inside(command: list[str]) -> int:
     """In the new namespaces: loopback up, runtime folder, pcscd, the command, and all of it down again."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=START_TIMEOUT_S)
@@ -117,6 +125,7 @@ def run_inside(command: list[str]) -> int:
         code = child.wait()
     finally:
         stop_pcscd(pcscd)
+        stop_another_pcscd()
     return code if code >= 0 else 128 - code
 
 
