@@ -116,8 +116,6 @@ class Paper:
         table.add_row(self._shell.both("Program", "Programme"), slip["programme_id"])
         place = " · ".join(part for part in (slip["branch_code"], slip["station"], slip["device_id"]) if part)
         table.add_row(self._shell.both("Tempat", "Place"), place)
-        for text in slip["missing_documents"]:
-            table.add_row(self._shell.both("Bawa nanti", "Bring later"), text["id"])
         table.add_row("", self._shell.both(escape(slip["next_id"]), escape(slip["next_en"])))
         table.add_row(self._shell.both("Informasi", "Ask"), slip["contact"])
         self._shell.console.print(Panel(table, title=self._shell.both("Tanda terima", "Slip"), border_style="green"))
