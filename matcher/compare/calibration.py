@@ -15,6 +15,10 @@ _TAIL: Final = 0.70
 """Decades per unit of raw score beyond the last point: an exponential tail, a little heavier than the one seen."""
 
 
+LOWEST_RATE: Final = 1e-12
+"""No rate below is named: nobody has compared that many fingers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """What a comparison says.
@@ -39,16 +43,20 @@ THRESHOLDS: Final[Mapping[str, float]] = MappingProxyType(
 
 def no_match() -> Score:
     """The score of a pair that cannot be compared: any stranger does as well."""
-    return Score(0.0, 1.0, 0, "none")
+    return scored(0.0, 0)
 
 
 def calibrated(raw: float, matched: int) -> Score:
     """The score of a raw value."""
     decades = float(np.interp(raw, _RAW, _DECADES)) + _TAIL * max(0.0, raw - _RAW[-1])
-    value = 10.0 * decades
-    rate = float(np.clip(10.0 ** (-value / 10.0), 1e-12, 1.0))
+    return scored(10.0 * decades, matched)
+
+
+def scored(value: float, matched: int) -> Score:
+    """The score with this value, at least 0, its rate and its band."""
+    value = max(0.0, value)
     band = "none"
     for name, least in THRESHOLDS.items():
         if value >= least:
             band = name
-    return Score(value, rate, matched, band)
+    return Score(value, max(10.0 ** (-value / 10.0), LOWEST_RATE), matched, band)
