@@ -30,7 +30,7 @@ STRIPS: Final = 4
 BLOCK: Final = 16
 """Channels the runtime's AVX-512 kernels take at once; a multiple of the AVX2 block of 8."""
 MAX_PEAKS: Final = 512
-"""A finger has fewer than 150 minutiae; bounds time and memory on noise."""
+"""A finger has fewer than 150 minutiae, doubtful ones included; bounds time and memory on noise."""
 PATCH: Final = 10
 """Side of the surroundings one minutia's heads see, in half-scale pixels: 2 cells, 1 for 3x3, 3 for 7x7 each side."""
 PATCH_PAD: Final = 5

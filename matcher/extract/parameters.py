@@ -44,9 +44,10 @@ GRID: Final = 32
 
 # --- minutiae ------------------------------------------------------------------------------------------------
 
-POSITION_THRESHOLD: Final = 0.2
-"""Least probability of a minutia. The network's own default is 0.6; half of those between 0.2 and 0.6 are in another
-impression too, and the comparison weighs each by its probability. Lower gains nothing and costs comparison time."""
+POSITION_THRESHOLD: Final = 0.12
+"""Least probability of a minutia. The network's author takes 0.6; the comparison weighs each minutia by its
+probability, and with the doubtful ones it refuses a third to a half fewer mates on every sensor and against every
+other extractor (from 0.2 to 0.06 nothing changes much). Who wants certain minutiae only takes those of quality 60 and more."""
 
 KIND_THRESHOLD: Final = 0.0
 """Log-odds above which a minutia is an ending."""

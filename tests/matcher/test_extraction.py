@@ -25,7 +25,8 @@ def print_of(shared_data: Path, name: str) -> Image:
 
 
 def found_again(one: Template, two: Template, reach: float = 3.0, turn: float = 10.0) -> float:
-    """Share of the minutiae of ``one`` that ``two`` has within ``reach`` px and ``turn`` degrees."""
+    """Share of the certain minutiae of ``one`` that ``two`` has within ``reach`` px and ``turn`` degrees."""
+    one = one.subset(one.quality >= 60)
     gap = np.hypot(one.x[:, None] - two.x[None], one.y[:, None] - two.y[None])
     angle = np.abs(np.angle(np.exp(1j * (one.angle[:, None] - two.angle[None]))))
     return float(((gap < reach) & (angle < np.radians(turn))).any(axis=1).mean())
@@ -59,7 +60,7 @@ def test_place_on_the_glass_does_not_matter(network: Network, shared_data: Path)
     platen = np.full((900, 1000), image[0, 0], np.uint8)
     platen[480 : 480 + image.shape[0], 570 : 570 + image.shape[1]] = image
     one, two = extract(image, 500, network), extract(platen, 500, network)
-    moved = Template.of(one.x + 570, one.y + 480, one.angle)
+    moved = Template.of(one.x + 570, one.y + 480, one.angle, one.kind, one.quality)
     assert found_again(moved, two, reach=1.0, turn=3.0) > 0.9
 
 
