@@ -70,14 +70,7 @@ def test_the_worked_example_is_the_vector() -> None:
     vector = json.loads((ROOT / "tests/vectors/wire/envelopes.json").read_text(encoding="ascii"))["envelopes"][0]
     example = PACKET_FORMAT.split("## 5.")[1]
     for block, data in zip(example.split("```")[1:4:2], (vector["envelope"], vector["packet"]), strict=True):
-        at, after_a_gap = 0, False
-        for token in hex_tokens(block):
-            if token == "...":
-                after_a_gap = True
-                continue
-            found = data.index(token, at)
-            assert found == at or after_a_gap, token
-            at, after_a_gap = found + len(token), False
+        assert re.match("".join(".*" if token == "..." else token for token in hex_tokens(block)), data)
     assert vector["digest"] in example
 
 
