@@ -47,7 +47,7 @@ GRID: Final = 32
 POSITION_THRESHOLD: Final = 0.12
 """Least probability of a minutia. The network's author takes 0.6; the comparison weighs each minutia by its
 probability, and with the doubtful ones it refuses a third to a half fewer mates on every sensor and against every
-other extractor (from 0.2 to 0.06 nothing changes much). Who wants certain minutiae only takes those of quality 60 and more."""
+other extractor (from 0.2 to 0.06 nothing changes much). For certain minutiae only take quality 60 up."""
 
 KIND_THRESHOLD: Final = 0.0
 """Log-odds above which a minutia is an ending."""
