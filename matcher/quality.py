@@ -71,6 +71,8 @@ class Touch:
     """median amplitude over median shade"""
     spread: float
     """amplitude of strong cells over weak ones"""
+    by_direction: float
+    """how much the logarithm of amplitude goes with ridge direction: size of its second harmonic"""
     off_centre: float
     """share of a side, towards a border that cuts the contact"""
 
@@ -126,8 +128,18 @@ def measured(maps: CellMaps, ridges: NDArray[np.bool_]) -> Touch:
         full=float((maps.duty[lively] > par.WET_CELL_DUTY).mean()),
         contrast=float(np.median(amplitude)) / max(shade, 1.0),
         spread=float(strong / max(weak, 0.5)),
+        by_direction=_by_direction(amplitude, maps.direction[lively]),
         off_centre=_off_centre(lively),
     )
+
+
+def _by_direction(amplitude: NDArray[np.float32], direction: NDArray[np.float32]) -> float:
+    """Size of (b, c) in the least squares fit ``log amplitude = a + b cos 2 direction + c sin 2 direction``."""
+    terms = np.stack([np.ones_like(direction), np.cos(2 * direction), np.sin(2 * direction)], axis=1)
+    if len(terms) < 3:
+        return 0.0
+    found, *_ = np.linalg.lstsq(terms.astype(np.float64), np.log(amplitude + 1.0), rcond=None)
+    return float(np.hypot(found[1], found[2]))
 
 
 def _off_centre(lively: NDArray[np.bool_]) -> float:
@@ -150,12 +162,15 @@ def reasons_for(touch: Touch) -> list[QualityReason]:
         return [QualityReason.GHOST]
     if touch.ridges < par.FINGER_RIDGES:
         return [QualityReason.NOT_A_FINGER]
+    slid = (
+        touch.spread + par.SMEAR_BY_DIRECTION * touch.by_direction + par.SMEAR_BY_BLUR * max(0.0, 0.5 - touch.coherence)
+    )
     found = {
         QualityReason.TOO_WET: touch.duty > par.WET_DUTY,
         QualityReason.SMEARED: touch.contrast < par.SMEAR_CONTRAST
-        and touch.spread > par.SMEAR_SPREAD
-        and touch.coherence < par.SMEAR_COHERENCE
-        and touch.duty < par.SMEAR_DUTY,
+        and slid > par.SMEAR_SPREAD
+        and (touch.coherence < par.SMEAR_COHERENCE or touch.spread > par.SMEAR_SURE)
+        and par.SMEAR_DUTY[0] < touch.duty < par.SMEAR_DUTY[1],
         QualityReason.OFF_CENTRE: touch.off_centre > par.OFF_CENTRE_SHIFT,
         QualityReason.TOO_SMALL: touch.lively_area < par.SMALL_AREA,
         QualityReason.TOO_DRY: touch.thin > par.DRY_THIN and touch.coherence < par.DRY_COHERENCE,

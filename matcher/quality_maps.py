@@ -19,6 +19,7 @@ class CellMaps:
     mean, darkest : grey levels 0 to 255; ``darkest`` is the least within two ridges.
     amplitude : grey levels, root mean square of what lies between noise and shading.
     coherence : 0 to 1, agreement of gradient directions (1 parallel ridges, 0 none).
+    direction : rad, across the ridges, doubled angles averaged.
     period : px, ``2 pi sqrt(E[band^2] / E[|grad|^2])``: exact for a sine, smaller for noise.
     duty : 0 to 1, share of pixels darker than the middle between local darkest and lightest.
     background : grey level of the glass beside the finger (95th percentile of the picture).
@@ -29,6 +30,7 @@ class CellMaps:
     darkest: Map
     amplitude: Map
     coherence: Map
+    direction: Map
     period: Map
     duty: Map
     background: float
@@ -69,6 +71,7 @@ def cell_maps(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> CellMaps:
         darkest=cells(darkest),
         amplitude=np.sqrt(energy),
         coherence=np.sqrt((xx - yy) ** 2 + 4 * xy * xy) / (steepness + 1e-3),
+        direction=np.arctan2(2 * xy, xx - yy) / 2,
         period=np.asarray(2 * np.pi * np.sqrt(energy / (steepness + 1e-6)), np.float32),
         duty=cells((fine < (darkest + lightest) / 2).astype(np.float32)),
         background=float(np.percentile(image[::4, ::4], 95)),

@@ -47,18 +47,25 @@ WET_DUTY: Final = 0.67
 """Share of a cell that is darker than the middle between its ridges and valleys. Drawn wet 0.75 to 0.83, good
 fingers 0.33 to 0.56."""
 
-SMEAR_CONTRAST: Final = 0.27
+SMEAR_CONTRAST: Final = 0.29
 """Ridge amplitude over mean shade. Sliding 0.08 to 0.25, good fingers 0.4 to 0.65; pale sensors 0.12 to 0.4."""
 
-SMEAR_SPREAD: Final = 1.9
-"""Strong cells' amplitude over weak cells'. Sliding keeps the ridges along its way and wipes out those across:
-2.1 to 4.3; good fingers 1.2 to 1.9."""
+SMEAR_SPREAD: Final = 2.8
+"""Strong cells' amplitude over weak cells' (2.1 to 4.3 of a sliding finger, 1.2 to 1.9 of a good one), plus
+``SMEAR_BY_DIRECTION`` times how much amplitude goes with ridge direction (0.15 to 0.6; 0.01 to 0.15): sliding keeps the
+ridges along its way and wipes out those across. Plus ``SMEAR_BY_BLUR`` times what coherence lacks of a half: a long way
+wipes out nearly all."""
+
+SMEAR_BY_DIRECTION: Final = 3.0
+SMEAR_BY_BLUR: Final = 2.0
 
 SMEAR_COHERENCE: Final = 0.76
-"""Above, the ridges are clear however pale they are."""
+"""Above, the ridges are clear however pale they are, unless ``SMEAR_SURE`` is reached by strong over weak cells."""
 
-SMEAR_DUTY: Final = 0.6
-"""Above, the finger is wet rather than smeared."""
+SMEAR_SURE: Final = 3.0
+
+SMEAR_DUTY: Final = (0.41, 0.6)
+"""Sliding averages ridge and valley: 0.44 to 0.51. Below, the finger is dry; above, wet."""
 
 OFF_CENTRE_SHIFT: Final = 0.15
 """Share of the picture's side by which the contact's middle lies off its centre, towards a border that cuts it."""
@@ -66,8 +73,8 @@ OFF_CENTRE_SHIFT: Final = 0.15
 OFF_CENTRE_CUT: Final = 0.3
 """Share of that border which the contact touches."""
 
-SMALL_AREA: Final = 0.72
-"""cm2. A tip or corner of a finger 0.3 to 0.67, a pad well laid 1.2 and more."""
+SMALL_AREA: Final = 0.85
+"""cm2. A tip or corner of a finger 0.3 to 0.8, a pad well laid 1.2 and more."""
 
 DRY_THIN: Final = 0.5
 """Share of cells of which less than ``DRY_DUTY`` is ridge. Drawn dry 0.57 to 0.81, good fingers up to 0.3."""
