@@ -4,9 +4,14 @@ from dataclasses import dataclass
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from hypothesis import settings
 
 from sync.keys import Algorithm, SoftwareSigner
 from sync.recipients import RecipientPrivateKey, Suite
+
+# A busy machine makes single examples slow; what matters here is the answer, never how long it took.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 
 @dataclass(frozen=True)

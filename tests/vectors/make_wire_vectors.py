@@ -2,7 +2,7 @@
 
 All keys, nonces and times are fixed and all persons made up. What can be reproduced is: claim packets, refused
 packets, batch, receipt, and the X25519 envelope, which another implementation (pyhpke and cbor2) makes here with a
-fixed ephemeral key. The library offers no fixed randomness for the hybrid KEM and for ES256, so those envelopes
+fixed ephemeral key. cryptography offers no fixed randomness for the hybrid KEM and for ES256, so those envelopes
 are made once and kept: an existing one is not replaced while it still opens.
 """
 
