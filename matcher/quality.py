@@ -160,17 +160,25 @@ def reasons_for(touch: Touch) -> list[QualityReason]:
     """What is wrong with it; the first two exclude all others."""
     if touch.depth < par.GHOST_DEPTH and touch.ridges > par.GHOST_RIDGES:
         return [QualityReason.GHOST]
-    if touch.ridges < par.FINGER_RIDGES:
+    blob = touch.ridges < par.BLOB_RIDGES and touch.contrast < par.BLOB_CONTRAST
+    if touch.ridges < par.FINGER_RIDGES or blob:
         return [QualityReason.NOT_A_FINGER]
     slid = (
-        touch.spread + par.SMEAR_BY_DIRECTION * touch.by_direction + par.SMEAR_BY_BLUR * max(0.0, 0.5 - touch.coherence)
+        touch.spread
+        + par.SMEAR_BY_DIRECTION * touch.by_direction
+        + par.SMEAR_BY_BLUR * max(0.0, 0.5 - touch.coherence)
+        + par.SMEAR_BY_PALENESS * max(0.0, 0.2 - touch.contrast)
     )
+    slid_along = touch.by_direction > par.SMEAR_ALONG[0] and touch.spread > par.SMEAR_ALONG[1]
     found = {
         QualityReason.TOO_WET: touch.duty > par.WET_DUTY,
-        QualityReason.SMEARED: touch.contrast < par.SMEAR_CONTRAST
-        and slid > par.SMEAR_SPREAD
-        and (touch.coherence < par.SMEAR_COHERENCE or touch.spread > par.SMEAR_SURE)
-        and par.SMEAR_DUTY[0] < touch.duty < par.SMEAR_DUTY[1],
+        QualityReason.SMEARED: (slid_along and touch.lively_area > par.SMALL_AREA)
+        or (
+            touch.contrast < par.SMEAR_CONTRAST
+            and slid > par.SMEAR_SPREAD
+            and (touch.coherence < par.SMEAR_COHERENCE or touch.spread > par.SMEAR_SURE)
+            and par.SMEAR_DUTY[0] < touch.duty < par.SMEAR_DUTY[1]
+        ),
         QualityReason.OFF_CENTRE: touch.off_centre > par.OFF_CENTRE_SHIFT,
         QualityReason.TOO_SMALL: touch.lively_area < par.SMALL_AREA,
         QualityReason.TOO_DRY: touch.thin > par.DRY_THIN and touch.coherence < par.DRY_COHERENCE,

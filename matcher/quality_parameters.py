@@ -34,14 +34,18 @@ RIDGE_AMPLITUDE: Final = 3.0
 NOTHING_AREA: Final = 0.12
 """cm2 of anything lively on the glass. A fingertip has 1.2 and more, dust less than 0.1."""
 
-GHOST_DEPTH: Final = 58.0
+GHOST_DEPTH: Final = 55.0
 """Grey levels from background to the darkest ridges. Grease: 33 to 52; the palest sensor's fingers: 65 and more."""
 
 GHOST_RIDGES: Final = 0.5
 """Share of the lively area with ridges, above which something pale is grease and not dirt."""
 
-FINGER_RIDGES: Final = 0.34
-"""Share of the lively area with ridges. Things that are no finger: up to 0.33; the worst real prints: 0.35 and more."""
+FINGER_RIDGES: Final = 0.2
+"""Share of the lively area with ridges, below which it is no finger: cloth and edges have next to none."""
+
+BLOB_RIDGES, BLOB_CONTRAST = 0.45, 0.095
+"""Dark skin or a blot shows by chance up to 0.37 of "ridges", but their amplitude over its shade is at most 0.08; the
+palest finger, the most smeared too, has 0.1."""
 
 WET_DUTY: Final = 0.67
 """Share of a cell that is darker than the middle between its ridges and valleys. Drawn wet 0.75 to 0.83, good
@@ -53,11 +57,16 @@ SMEAR_CONTRAST: Final = 0.29
 SMEAR_SPREAD: Final = 2.8
 """Strong cells' amplitude over weak cells' (2.1 to 4.3 of a sliding finger, 1.2 to 1.9 of a good one), plus
 ``SMEAR_BY_DIRECTION`` times how much amplitude goes with ridge direction (0.15 to 0.6; 0.01 to 0.15): sliding keeps the
-ridges along its way and wipes out those across. Plus ``SMEAR_BY_BLUR`` times what coherence lacks of a half: a long way
-wipes out nearly all."""
+ridges along its way and wipes out those across. Plus ``SMEAR_BY_BLUR`` times what coherence lacks of a half and
+``SMEAR_BY_PALENESS`` times what contrast lacks of a fifth: a long way wipes out nearly all."""
 
 SMEAR_BY_DIRECTION: Final = 3.0
 SMEAR_BY_BLUR: Final = 2.0
+SMEAR_BY_PALENESS: Final = 4.0
+
+SMEAR_ALONG: Final = (0.7, 2.4)
+"""By direction, and strong over weak cells: above both it slid a short way along most of its ridges, whatever its
+contrast. Real fingers laid still reach 0.55 and 4, not both."""
 
 SMEAR_COHERENCE: Final = 0.76
 """Above, the ridges are clear however pale they are, unless ``SMEAR_SURE`` is reached by strong over weak cells."""
