@@ -28,7 +28,7 @@ from matcher.compare import parameters as par
 from matcher.compare.pipeline import evidence_between, prepare
 from tests.peer_nbis import Nbis
 
-PARTS = ("share", "information", "flow", "fewer", "both")
+PARTS = ("share", "information", "flow", "fewer", "more")
 SHARES = (0.5, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 """Of strangers, at which the raw score is noted down; beyond the last the tail takes over."""
 TAIL_FROM = 0.001
@@ -117,7 +117,7 @@ def group(
 
 def logistic(groups: Sequence[Group]) -> Real:
     """Weights of the evidence and the constant, by Newton's method with a little ridge; every pair counts the same."""
-    evidence = np.concatenate([group.evidence for group in groups])
+    evidence = np.concatenate([floored(group) for group in groups])
     mated = np.concatenate([group.mated for group in groups]).astype(np.float64)
     middle, spread = evidence.mean(axis=0), evidence.std(axis=0) + 1e-9
     design = np.column_stack([(evidence - middle) / spread, np.ones(len(evidence))])
@@ -134,10 +134,17 @@ def logistic(groups: Sequence[Group]) -> Real:
     return np.append(scaled, weights[-1] - scaled @ middle)
 
 
+def floored(group: Group) -> Real:
+    """The evidence as it is weighed: few minutiae do not count in favour."""
+    least = np.zeros(len(PARTS)) - np.inf
+    least[[PARTS.index("fewer"), PARTS.index("more")]] = np.log1p(par.TRUST_FLOOR)
+    return np.maximum(group.evidence, least)
+
+
 def raw(group: Group, weights: Real, small: float) -> Real:
     """Raw scores, as ``matcher.compare.scoring`` makes them."""
     short = np.maximum(0.0, np.log1p(par.SMALL_TRUST) - group.evidence[:, PARTS.index("fewer")])
-    scores: Real = group.evidence @ weights[:-1] + weights[-1] + small * short
+    scores: Real = floored(group) @ weights[:-1] + weights[-1] + small * short
     return scores
 
 
@@ -242,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{sum(len(group.first) for group in whole)} pairs of whole prints, {len(whole)} folders and galleries\n")
     for part, weight in zip((*PARTS, "constant"), weights, strict=True):
         print(f"WEIGHT_{part.upper()}: Final = {weight:.3f}")
-    print(f"SMALL_WEIGHT: Final = {small:.2f}")
+    print(f"WEIGHT_SMALL: Final = {small:.2f}")
     print(f"RAW: Final = ({', '.join(f'{value:.2f}' for value in (-20.0, *knots))})")
     print(f"DECADES: Final = (0.0, {', '.join(f'{-np.log10(share):.3f}' for share in SHARES)})")
     print(f"TAIL: Final = {tail:.2f}\n")

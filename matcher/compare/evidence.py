@@ -19,7 +19,7 @@ class Evidence:
     share : minutiae matched, as a share of those both impressions should show, times how many; plus agreeing edges.
     information : nats; how surprising the matches are where minutiae are sparse, summed over both sides' logarithms.
     flow : -1 to 1; how well the ridges run alike where nothing matched. Where they do, minutiae meet by chance.
-    fewer, both : logarithms of the trusted minutiae of the poorer side, and of both: more minutiae, more chances.
+    fewer, more : logarithms of the trusted minutiae of the poorer and of the richer side: more minutiae, more chances.
     matched : how many minutiae lie on one another.
     """
 
@@ -27,7 +27,7 @@ class Evidence:
     information: float
     flow: float
     fewer: float
-    both: float
+    more: float
     matched: int
 
 
@@ -55,7 +55,7 @@ def weigh(one: Prepared, two: Prepared, aligned: Aligned) -> Evidence:
         information=_information(aligned, apart),
         flow=_flow(one, two, aligned, apart, (here, there)),
         fewer=min(total, total_there),
-        both=total + total_there,
+        more=max(total, total_there),
         matched=len(first),
     )
 

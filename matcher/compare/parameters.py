@@ -42,6 +42,9 @@ RATED_CROWDING: Final = 1.1
 QUALITY_DIFFERS: Final = 1.0
 """Least difference between qualities of one template for them to say anything."""
 
+LEAST_RELIABILITY: Final = 0.05
+"""A minutia believed less is left out: four close neighbours, or a stack on one spot."""
+
 # --- local descriptor (MCC's cylinder, coarser) -------------------------------------------------------------
 
 CYLINDER_RADIUS: Final = 75.0
@@ -147,13 +150,16 @@ FLOW_FLOOR: Final = 0.3
 WEIGHT_SHARE: Final = 7.267
 WEIGHT_INFORMATION: Final = 2.079
 WEIGHT_FLOW: Final = -1.687
-WEIGHT_FEWER: Final = -0.096
-WEIGHT_BOTH: Final = -2.540
+WEIGHT_FEWER: Final = -2.636
+WEIGHT_MORE: Final = -2.540
 WEIGHT_CONSTANT: Final = -0.245
 """Log-odds per unit of each part of the evidence, and without any; from ``python -m bench calibrate``."""
 
+TRUST_FLOOR: Final = 10.0
+"""Trust below which having fewer minutiae no longer counts in favour of a match."""
+
 SMALL_TRUST: Final = 20.0
-SMALL_WEIGHT: Final = -3.0
+WEIGHT_SMALL: Final = -2.5
 """Trusted minutiae below which the poorer side is small, and log-odds per unit of log(1 + trust) short of that.
 A few minutiae find a place on any finger: without this, windows of 90-180 px cut from a stranger's print pass ten to
 sixty times as often as whole prints; with it at most twice as often."""

@@ -55,9 +55,9 @@ def prepare(template: Template) -> Prepared:
     index = _distinct(template)
     position = template.x[index] - 1j * template.y[index]
     trust = reliability(np.abs(position[None, :] - position[:, None]), template.quality[index])
-    if index.size > par.MAX_MINUTIAE:
-        kept = np.sort(np.argsort(-trust, kind="stable")[: par.MAX_MINUTIAE])
-        index, position, trust = index[kept], position[kept], trust[kept]
+    kept = np.argsort(-trust, kind="stable")[: par.MAX_MINUTIAE]
+    kept = np.sort(kept[trust[kept] >= par.LEAST_RELIABILITY])
+    index, position, trust = index[kept], position[kept], trust[kept]
     direction = np.exp(1j * template.angle[index])
     relative = (position[None, :] - position[:, None]) * np.conj(direction)[:, None]
     distance = np.abs(relative)
