@@ -25,7 +25,8 @@ def pcscd() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """There is one pcscd with two slots: its tests run one after the other, in one worker."""
+    """There is one pcscd with two slots: whatever uses it runs one after the other, in one worker."""
     for item in items:
-        if item.get_closest_marker("pcsc") is not None:
+        names = getattr(item, "fixturenames", ())
+        if item.get_closest_marker("pcsc") is not None or "pcscd" in names or "counter" in names:
             item.add_marker(pytest.mark.xdist_group("pcscd"))
