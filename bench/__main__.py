@@ -9,6 +9,7 @@ BENCHES = {
     "calibrate": "fit the score's weights and what a score means",
     "attempts": "false match rate of attempt series and of two fingers, by simulation",
     "attack": "the best score of fake templates, and how many tries it took",
+    "fuzz": "foreign bytes and arrays: no crash, no hang, no high score",
     "quality": "does quality predict refusals, and does guidance name the fault",
     "speed": "time and memory, beside peers",
 }
@@ -21,8 +22,7 @@ def main() -> int:
         for name, what in BENCHES.items():
             print(f"  {name:10s} {what}")
         return 2
-    importlib.import_module(f"bench.{sys.argv[1]}").main(sys.argv[2:])
-    return 0
+    return int(importlib.import_module(f"bench.{sys.argv[1]}").main(sys.argv[2:]) or 0)
 
 
 if __name__ == "__main__":
