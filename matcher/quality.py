@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher import quality_parameters as par
-from matcher.extract.pipeline import checked
+from matcher.extract.pipeline import checked, wipe_copies
 from matcher.extract.polarity import dark_ridges
 from matcher.extract.resample import resampled
 from matcher.extract.segment import finger_mask
@@ -95,9 +95,11 @@ def assess_quality(pixels: NDArray[np.uint8], dpi: float, trace: Trace = silent)
         As :func:`matcher.extract`.
     """
     checked(pixels, dpi)
-    image = resampled(pixels, dpi)
-    mask = finger_mask(image)
-    maps = cell_maps(dark_ridges(image, mask), mask)
+    sampled = resampled(pixels, dpi)
+    mask = finger_mask(sampled)
+    image = dark_ridges(sampled, mask)
+    maps = cell_maps(image, mask)
+    wipe_copies(pixels, sampled, image)
     ridges = ridge_cells(maps)
     trace("clarity", np.where(ridges, maps.coherence * (1 - np.clip(2 * np.abs(maps.duty - 0.45), 0, 1)), 0))
     if maps.lively.sum() * CELL_CM2 < par.NOTHING_AREA:

@@ -39,13 +39,14 @@ def extract(pixels: NDArray[np.uint8], dpi: float, network: Network, trace: Trac
         Not a grey picture, too small or large, or no plausible resolution.
     """
     checked(pixels, dpi)
-    image = resampled(pixels, dpi)
-    mask = finger_mask(image)
-    image = dark_ridges(image, mask)
+    sampled = resampled(pixels, dpi)
+    mask = finger_mask(sampled)
+    image = dark_ridges(sampled, mask)
     trace("image", image)
     trace("mask", mask)
     rows, columns = finger_box(mask, *image.shape)
-    findings = network.look(window(image, rows, columns), POSITION_THRESHOLD)
+    seen = window(image, rows, columns)
+    findings = network.look(seen, POSITION_THRESHOLD)
     trace("blurred", findings.blurred)
     fine_rows, fine_columns = fine_positions(findings)
     template = Template.of(
@@ -55,8 +56,16 @@ def extract(pixels: NDArray[np.uint8], dpi: float, network: Network, trace: Trac
         kinds(findings),
         qualities(findings),
     )
+    wipe_copies(pixels, sampled, image, seen)
     findings.wipe()
     return template
+
+
+def wipe_copies(pixels: NDArray[np.uint8], *copies: NDArray[np.generic]) -> None:
+    """Overwrite what was made of a picture on the way; the picture itself is wiped by who captured it."""
+    for copy in copies:
+        if copy is not pixels:
+            copy[...] = 0
 
 
 def checked(pixels: NDArray[np.uint8], dpi: float) -> None:

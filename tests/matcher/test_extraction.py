@@ -117,6 +117,17 @@ def test_picture_given_is_left_as_it_was(network: Network) -> None:
     assert np.array_equal(picture, before)
 
 
+def test_no_copy_of_the_picture_is_left_behind(network: Network) -> None:
+    """What extraction made of the picture on the way is zeros when it returns; the map of minutiae too."""
+    seen: dict[str, NDArray[np.generic]] = {}
+    picture = np.random.default_rng(2).integers(0, 256, (300, 280)).astype(np.uint8)
+    extract(picture, 600, network, lambda name, value: seen.update({name: value}))
+    assert set(seen) == {"image", "mask", "blurred"}
+    assert not seen["image"].any()
+    assert not seen["blurred"].any()
+    assert picture.any()
+
+
 def test_finger_is_told_from_background() -> None:
     """Ridges drawn in a disc are the mask; the flat rest is not."""
     rows, columns = np.mgrid[:300, :260]
