@@ -171,7 +171,7 @@ class LogSection(Section):
 
 
 class Settings(Section):
-    """All of it. Only ``wiring``, ``daemon`` and ``doctor`` of the agent read this."""
+    """All of it. Read by ``wiring`` and ``daemon``; by the command line only to find the daemon."""
 
     agent: AgentSection
     site: SiteSection

@@ -201,6 +201,14 @@ class Agent:
         """Whether the threads that must run do run."""
         return self._parts.closing.is_set() or self._parts.sync.alive()
 
+    def storage_trouble(self) -> SyncError | None:
+        """Why the database can no longer be trusted until it is opened again; None while it can."""
+        try:
+            self._parts.database.read("SELECT 1")
+        except SyncError as error:
+            return error
+        return None
+
     def one_line(self) -> str:
         """For ``systemctl status``."""
         queue, last = self.queue(), self._parts.sync.last()
@@ -397,7 +405,19 @@ class Agent:
         def progress(doing: str) -> None:
             self.events.publish(EventKind.FINGER, claim_id=claim_id, doing=doing)
 
-        return self.step(claim_id, who, lambda session: session.capture_finger(progress))
+        outcome = self.step(claim_id, who, lambda session: session.capture_finger(progress))
+        hints = outcome.details.get("hints", ())
+        self.events.publish(
+            EventKind.FINGER,
+            claim_id=claim_id,
+            doing="result",
+            happened=outcome.happened,
+            quality=outcome.details.get("quality"),
+            hints=tuple(hint["code"] for hint in hints),
+            text_id=" ".join(hint["id"] for hint in hints) or (outcome.text.id if outcome.text else None),
+            text_en=" ".join(hint["en"] for hint in hints) or (outcome.text.en if outcome.text else None),
+        )
+        return outcome
 
     def confirm(self, claim_id: str, who: SignedIn, *, member_confirms: bool, declaration: Declaration) -> StepOutcome:
         """Seal and queue, then send it at once where there is a line."""

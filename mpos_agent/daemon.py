@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import signal
-from pathlib import Path
+from collections.abc import Callable
 
 from config.schema import Settings
 from mpos_agent import __version__, log, wiring
@@ -18,7 +18,7 @@ from mpos_agent.agent import Agent
 from mpos_agent.api.callers import Callers, Scope, write_private
 from mpos_agent.api.listeners import Server, loopback_listener, unix_listener
 from mpos_agent.api.server import application
-from mpos_agent.outcomes import Exit
+from mpos_agent.outcomes import Exit, outcome_of
 from mpos_agent.readiness import Readiness
 
 _log = logging.getLogger(__name__)
@@ -40,18 +40,18 @@ def serve(settings: Settings) -> int:
         What else keeps it from starting, by cause.
     """
     log.set_up(settings.log.level.value, journal_prefix=settings.log.journal_prefix)
-    _make_folder(settings.agent.state_dir, 0o700)
-    _make_folder(settings.agent.run_dir, 0o750)
+    wiring.make_folder(settings.agent.state_dir, 0o700)
+    wiring.make_folder(settings.agent.run_dir, 0o750)
     agent = wiring.build(settings)
     try:
-        asyncio.run(_serve(agent, settings, Readiness(os.environ)))
+        exit_code = asyncio.run(_serve(agent, settings, Readiness(os.environ)))
     finally:
         agent.close()
-    log.happening(_log, logging.INFO, "stopped")
-    return Exit.DONE
+    log.happening(_log, logging.INFO, "stopped", exit=exit_code)
+    return exit_code
 
 
-async def _serve(agent: Agent, settings: Settings, readiness: Readiness) -> None:
+async def _serve(agent: Agent, settings: Settings, readiness: Readiness) -> Exit:
     callers = Callers(settings.callers_file)
     app = application(agent, callers, port=settings.api.port, limit_bytes=settings.api.request_limit_bytes)
     sockets = [unix_listener(settings.api_socket, settings.api.socket_mode)]
@@ -80,7 +80,7 @@ async def _serve(agent: Agent, settings: Settings, readiness: Readiness) -> None
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, begin_to_stop)
-    life = asyncio.create_task(_signs_of_life(agent, readiness))
+    life = asyncio.create_task(signs_of_life(agent, readiness, begin_to_stop))
     try:
         await server.serve(sockets)
     finally:
@@ -90,17 +90,26 @@ async def _serve(agent: Agent, settings: Settings, readiness: Readiness) -> None
         token_file.unlink(missing_ok=True)
         settings.api_socket.unlink(missing_ok=True)
         await asyncio.to_thread(agent.stop)
+    await asyncio.wait({life})
+    if life.cancelled():
+        return Exit.DONE
+    # It ended by itself: the disk failed, or it raises here what was wrong with it.
+    life.result()
+    return Exit.STORAGE
 
 
-async def _signs_of_life(agent: Agent, readiness: Readiness) -> None:
-    """From the event loop itself, so that a loop that hangs goes silent; and only while the workers live."""
+async def signs_of_life(agent: Agent, readiness: Readiness, stop: Callable[[], None]) -> None:
+    """From the event loop itself, so that a loop that hangs goes silent; and only while the workers live.
+
+    Ends, and has the daemon stop, when the disk failed: systemd starts it anew, and opening checks the file.
+    """
     every_s = _STATUS_EVERY_S if readiness.watchdog_s is None else readiness.watchdog_s / 3
     while True:
         await asyncio.sleep(every_s)
+        trouble = await asyncio.to_thread(agent.storage_trouble)
+        if trouble is not None:
+            log.happening(_log, logging.CRITICAL, "storage_lost", code=outcome_of(trouble).code)
+            stop()
+            return
         if agent.alive():
             readiness.alive(await asyncio.to_thread(agent.one_line))
-
-
-def _make_folder(folder: Path, mode: int) -> None:
-    """Under systemd it is there already, with the right owner; started by hand it is made."""
-    folder.mkdir(mode=mode, parents=True, exist_ok=True)

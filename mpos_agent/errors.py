@@ -125,3 +125,15 @@ class PinLockedError(AgentError):
 
     code = "pin_locked"
     retryable = True
+
+
+class FolderError(AgentError):
+    """A folder the agent needs cannot be made or written; ``detail`` names it."""
+
+    code = "folder"
+
+
+class SocketPathError(AgentError):
+    """The local API's socket cannot be made where it is set; ``detail`` says why."""
+
+    code = "socket_path"

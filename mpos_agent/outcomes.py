@@ -379,6 +379,22 @@ _AGENT: Mapping[str, Row] = {
         "This caller name cannot be used",
         "choose another one of small letters, digits and hyphens",
     ),
+    "folder": Row(
+        Exit.SETTINGS,
+        500,
+        "Folder yang diperlukan tidak dapat dibuat atau ditulisi",
+        "teknisi: periksa pemilik dan izin folder yang disebut (agent.state_dir, agent.run_dir)",
+        "A folder that is needed cannot be made or written",
+        "technician: check owner and mode of the folder named (agent.state_dir, agent.run_dir)",
+    ),
+    "socket_path": Row(
+        Exit.SETTINGS,
+        500,
+        "Soket API lokal tidak dapat dibuat di tempat itu",
+        "teknisi: pilih folder yang ada dan jalur di bawah 108 bita dalam api.socket",
+        "The socket of the local API cannot be made there",
+        "technician: choose an existing folder and a path of under 108 bytes in api.socket",
+    ),
     "port_taken": Row(
         Exit.SETTINGS,
         503,

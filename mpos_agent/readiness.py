@@ -1,8 +1,11 @@
 """Tell systemd how the agent is: ready, alive, stopping (sd_notify(3)). Silent where nobody asks."""
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
+
+_log = logging.getLogger(__name__)
 
 
 class Readiness:
@@ -14,6 +17,7 @@ class Readiness:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         usec = environment.get("WATCHDOG_USEC", "")
         meant_for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self._failed = False
         self.watchdog_s = int(usec) / 1e6 if usec.isdigit() and meant_for_us else None
         """Within how many seconds a sign of life is expected; None when nobody watches."""
 
@@ -32,6 +36,11 @@ class Readiness:
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.connect(self._address)
-            channel.sendall(message.encode())
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+                channel.connect(self._address)
+                channel.sendall(message.encode())
+        except OSError as error:
+            # A service manager that does not listen is its own trouble, not the counter's; the first time loud.
+            _log.log(logging.DEBUG if self._failed else logging.WARNING, "NOTIFY_SOCKET: %s", error.strerror)
+            self._failed = True

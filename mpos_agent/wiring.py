@@ -1,6 +1,7 @@
 """Settings → real objects. The only file that names concrete drivers."""
 
 import contextlib
+import os
 import random
 import secrets
 import shutil
@@ -8,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from config.schema import CardTransport, ScannerDriver, Settings
 from config.tables import load_tables
@@ -28,7 +30,7 @@ from mpos_agent.claim.session import ClaimDesk
 from mpos_agent.claim.steps.seal import queue_into
 from mpos_agent.clock import AgentClock
 from mpos_agent.devices import CardStation, FingerStation
-from mpos_agent.errors import NotSetUpError
+from mpos_agent.errors import FolderError, NotSetUpError
 from mpos_agent.events import EventHub
 from mpos_agent.head_office_link import HeadOfficeLink
 from mpos_agent.people import People
@@ -183,6 +185,16 @@ def _build(settings: Settings, database: Database) -> Agent:
     )
 
 
+def make_folder(folder: Path, mode: int) -> None:
+    """Under systemd it is there already, with the right owner; started by hand it is made. Raises FolderError."""
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise FolderError(f"{folder}: {error.strerror}") from error
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise FolderError(f"{folder}: this user may not write there")
+
+
 # --- while no daemon runs ---
 
 
@@ -193,7 +205,7 @@ def enrol_at_rest(settings: Settings, url: str, token: str, ca_pem: str | None) 
     ------
     AlreadyEnrolledError, NotSetUpError, HeadOfficeError, SyncError
     """
-    settings.agent.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(settings.agent.state_dir, 0o700)
     agent = build(settings)
     try:
         return agent.enrol(url, token, ca_pem)
@@ -204,7 +216,7 @@ def enrol_at_rest(settings: Settings, url: str, token: str, ca_pem: str | None) 
 @contextlib.contextmanager
 def people_at_rest(settings: Settings) -> Iterator[People]:
     """The people of this machine while no daemon runs, under the database's lock. Raises StorageInUseError."""
-    settings.agent.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(settings.agent.state_dir, 0o700)
     with Database(settings.database_file) as database:
         device_clock = SystemClock()
         yield People(database, AgentClock(device_clock, HeadOfficeTime(database, device_clock)))

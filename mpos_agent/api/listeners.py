@@ -9,7 +9,7 @@ from pathlib import Path
 import uvicorn
 
 from mpos_agent.api.gate import Asgi
-from mpos_agent.errors import PortTakenError
+from mpos_agent.errors import PortTakenError, SocketPathError
 
 # A finger attempt may take a minute; when the agent stops, attempts are told to end and answer at once. What
 # is left after this is a client that does not read its answer.
@@ -46,15 +46,19 @@ def unix_listener(path: Path, mode: int) -> socket.socket:
     """A listening Unix socket with this file mode from the first moment on; a stale one is replaced.
 
     That nobody else listens there is known: the caller holds the lock on the agent's database.
+    Raises SocketPathError.
     """
-    path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     before = os.umask(0o777 & ~mode)
     try:
+        path.unlink(missing_ok=True)
         listener.bind(str(path))
+        path.chmod(mode)
+    except OSError as error:
+        listener.close()
+        raise SocketPathError(f"{path}: {error.strerror or error}") from error
     finally:
         os.umask(before)
-    path.chmod(mode)
     listener.listen()
     return listener
 

@@ -11,7 +11,9 @@ import drivers
 import matcher
 import mpos_agent
 import sync
+from config.tables import load_tables
 from drivers.card.errors import NoCardError
+from mpos_agent.claim.findings import Block, Caution
 from mpos_agent.outcomes import TABLE, Exit, outcome_of, told
 from sync.errors import Cause, HeadOfficeError
 
@@ -83,6 +85,15 @@ def test_each_way_head_office_can_be_away_has_its_own_cure(cause: Cause) -> None
     outcome = outcome_of(HeadOfficeError(cause))
     assert outcome.code == f"head_office_{cause.value}"
     assert outcome.retryable
+
+
+@pytest.mark.parametrize("finding", [*Block, *Caution], ids=lambda finding: finding.value)
+def test_everything_found_in_an_input_has_its_sentence(finding: Block | Caution) -> None:
+    """What blocks or warns is told in words from the tables, in both languages, and says what to do."""
+    text = load_tables().texts[f"finding.{finding.value}"]
+    for sentence in (text.id, text.en):
+        assert sentence.endswith(".")
+        assert ";" in sentence or "," in sentence or ". " in sentence
 
 
 def test_an_error_without_a_code_is_our_bug_and_shows_nothing_of_itself() -> None:

@@ -85,6 +85,20 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_folders_that_cannot_be_made_are_named(tmp_path: Path) -> None:
+    """A file where a folder should be, and a socket path the system cannot take: one sentence each."""
+    (tmp_path / "file").touch()
+    long_name = "x" * 120
+    for section, key in (
+        ({"agent": {"state_dir": "file/state"}}, "file/state"),
+        ({"api": {"socket": f"{long_name}/agent.sock"}}, "agent.sock"),
+    ):
+        ended = ask(write_settings(tmp_path, **section), "run")
+        assert ended.returncode == Exit.SETTINGS
+        assert key in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
 def test_the_command_lines_credential_is_the_daemons_alone(tmp_path: Path) -> None:
     """It is readable by its owner only, new at every start, and never in the callers file."""
     config = write_settings(tmp_path)
