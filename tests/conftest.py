@@ -24,6 +24,7 @@ def pcscd() -> None:
         pytest.skip("no private pcscd: run the tests with `make test` (needs pcscd, vsmartcard-vpcd and namespaces)")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """There is one pcscd with two slots: whatever uses it runs one after the other, in one worker."""
     for item in items:
