@@ -1,5 +1,6 @@
 """Lay one finger over the other: rigid first, then following the skin."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,8 +116,14 @@ def _closeness(
     position: Complex, direction: Complex, two: Prepared, *, spread: float, gate: float, turn_gate: float
 ) -> Real:
     """How well each laid-over minutia fits each of the second finger: (n, m), 0 outside the gates."""
-    off = np.abs(position[:, None] - two.position)
-    turn_cos = np.real(direction[:, None] * np.conj(two.direction))
-    fit: Real = np.exp(-0.5 * (off / spread) ** 2 + (turn_cos - 1.0) / par.TURN_SPREAD**2)
-    fit *= (off < gate) & (turn_cos > np.cos(turn_gate))
+    here, there = _plane(position), _plane(two.position)
+    off = (here**2).sum(axis=1)[:, None] + (there**2).sum(axis=1) - 2.0 * (here @ there.T)  # squared, without a root
+    turn_cos = _plane(direction) @ _plane(two.direction).T
+    fit: Real = np.exp(off * (-0.5 / spread**2) + (turn_cos - 1.0) * (1.0 / par.TURN_SPREAD**2))
+    fit *= (off < gate**2) & (turn_cos > math.cos(turn_gate))
     return fit
+
+
+def _plane(points: Complex) -> Real:
+    """Complex numbers as rows of two reals."""
+    return np.ascontiguousarray(points).view(np.float64).reshape(-1, 2)

@@ -6,7 +6,9 @@ from numpy.typing import NDArray
 from matcher.compare import parameters as par
 
 _CELLS = (((np.arange(par.CYLINDER_CELLS) + 0.5) / par.CYLINDER_CELLS * 2 - 1) * par.CYLINDER_RADIUS).astype(np.float32)
-_LAYERS = np.exp(2j * np.pi * np.arange(par.CYLINDER_LAYERS) / par.CYLINDER_LAYERS).astype(np.complex64)
+_TURNS = np.arange(par.CYLINDER_LAYERS) * 2 * np.pi / par.CYLINDER_LAYERS
+_LAYERS = np.stack([np.cos(_TURNS), np.sin(_TURNS)]).astype(np.float32)
+_REACH = par.CYLINDER_RADIUS + 2 * par.CYLINDER_SPREAD
 
 
 def cylinders(
@@ -40,16 +42,14 @@ def cylinders(
     square base, von Mises instead of Gaussian layers and the cosine as similarity.
     """
     count = relative.shape[0]
-    x, y = relative.real.astype(np.float32), relative.imag.astype(np.float32)
     spread = np.float32(-0.5 / par.CYLINDER_SPREAD**2)
-    near = (distance > 0) & (distance < par.CYLINDER_RADIUS + 2 * par.CYLINDER_SPREAD)
-    weight = (near * trust).astype(np.float32)
-    along = np.exp((x[..., None] - _CELLS) ** 2 * spread) * weight[..., None]
-    across = np.exp((y[..., None] - _CELLS) ** 2 * spread)
-    base = (along[..., :, None] * across[..., None, :]).reshape(count, count, par.CYLINDER_CELLS**2)
-    turn_cos = np.real(turn.astype(np.complex64)[..., None] * np.conj(_LAYERS))
-    layers = np.exp((turn_cos - np.float32(1)) * np.float32(1 / par.CYLINDER_TURN**2))
-    occupancy = np.matmul(base.transpose(0, 2, 1), layers).reshape(count, par.CYLINDER_CELLS**2 * par.CYLINDER_LAYERS)
+    weight = np.where((distance > 0) & (distance < _REACH), trust, 0.0).astype(np.float32)
+    along = np.exp((_CELLS[:, None] - relative.real.astype(np.float32)[:, None, :]) ** 2 * spread) * weight[:, None, :]
+    across = np.exp((_CELLS[:, None] - relative.imag.astype(np.float32)[:, None, :]) ** 2 * spread)
+    base = (along[:, :, None, :] * across[:, None, :, :]).reshape(count, par.CYLINDER_CELLS**2, count)
+    parts = np.stack([turn.real, turn.imag], axis=-1).astype(np.float32)
+    layers = np.exp((parts @ _LAYERS - np.float32(1)) * np.float32(1 / par.CYLINDER_TURN**2))
+    occupancy = (base @ layers).reshape(count, par.CYLINDER_CELLS**2 * par.CYLINDER_LAYERS)
     filled = occupancy / (occupancy + np.float32(par.CYLINDER_SATURATION))
     rows: NDArray[np.float32] = filled / (np.linalg.norm(filled, axis=1, keepdims=True) + np.float32(1e-6))
     return rows
