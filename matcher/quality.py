@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,6 +57,8 @@ class Touch:
     """cm2"""
     ridges: float
     """share of the lively area"""
+    solid: float
+    """lively area over its convex hull's"""
     depth: float
     """grey levels from the background to the darkest ridges"""
     coherence: float
@@ -122,6 +125,7 @@ def measured(maps: CellMaps, ridges: NDArray[np.bool_]) -> Touch:
         lively_area=float(lively.sum() * CELL_CM2),
         ridge_area=float(ridges.sum() * CELL_CM2),
         ridges=float(ridges.sum() / lively.sum()),
+        solid=_solid(lively),
         depth=maps.background - float(np.percentile(maps.darkest[lively], 10)),
         coherence=float(np.median(maps.coherence[lively])),
         mean_coherence=float(maps.coherence[lively].mean()),
@@ -133,6 +137,14 @@ def measured(maps: CellMaps, ridges: NDArray[np.bool_]) -> Touch:
         by_direction=_by_direction(amplitude, maps.direction[lively]),
         off_centre=_off_centre(lively),
     )
+
+
+def _solid(lively: NDArray[np.bool_]) -> float:
+    """Lively cells over the cells their convex hull covers; at most 1."""
+    corners = cv2.convexHull(np.argwhere(lively)[:, ::-1].astype(np.float32))
+    filled = np.zeros(lively.shape, np.uint8)
+    cv2.fillConvexPoly(filled, corners.astype(np.int32), 1)
+    return float(lively.sum() / max(int(filled.sum()), 1))
 
 
 def _by_direction(amplitude: NDArray[np.float32], direction: NDArray[np.float32]) -> float:
@@ -160,7 +172,8 @@ def _off_centre(lively: NDArray[np.bool_]) -> float:
 
 def reasons_for(touch: Touch) -> list[QualityReason]:
     """What is wrong with it; the first two exclude all others."""
-    if touch.depth < par.GHOST_DEPTH and touch.ridges > par.GHOST_RIDGES:
+    pale = touch.depth < (par.GHOST_DEPTH if touch.solid < par.GHOST_SOLID else par.GHOST_SURE_DEPTH)
+    if pale and touch.ridges > par.GHOST_RIDGES:
         return [QualityReason.GHOST]
     blob = touch.ridges < par.BLOB_RIDGES and touch.contrast < par.BLOB_CONTRAST
     if touch.ridges < par.FINGER_RIDGES or blob:

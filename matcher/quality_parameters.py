@@ -35,7 +35,14 @@ NOTHING_AREA: Final = 0.12
 """cm2 of anything lively on the glass. A fingertip has 1.2 and more, dust less than 0.1."""
 
 GHOST_DEPTH: Final = 55.0
-"""Grey levels from background to the darkest ridges. Grease: 33 to 52; the palest sensor's fingers: 65 and more."""
+"""Grey levels from background to the darkest ridges. Grease: 25 to 53; the palest sensors' fingers from 46 up."""
+
+GHOST_SURE_DEPTH: Final = 45.0
+"""Paler than any sensor's finger."""
+
+GHOST_SOLID: Final = 0.9
+"""Lively area over that of its convex hull, asked where the depth leaves doubt: grease is left in patches, mostly
+0.2 to 0.85; a finger is whole."""
 
 GHOST_RIDGES: Final = 0.5
 """Share of the lively area with ridges, above which something pale is grease and not dirt."""

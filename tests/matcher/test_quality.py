@@ -1,5 +1,7 @@
 """The operator hears what is wrong with a touch, and a touch that will match is let through."""
 
+from pathlib import Path
+
 import cv2
 import hypothesis.extra.numpy as npst
 import hypothesis.strategies as st
@@ -75,6 +77,17 @@ def test_light_ridges_are_judged_like_dark_ones(fingers: list[Finger]) -> None:
     pixels = fingers[1].impression(1)
     one, two = assess_quality(pixels, 500), assess_quality(255 - pixels, 500)
     assert one == two
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("recording", ["upektc_img", "nb1010"])
+def test_finger_on_a_pale_or_small_sensor_is_not_called_grease(recording: str, shared_data: Path) -> None:
+    """Pictures recorded from real scanners: small, one very pale; each is a finger and worth something."""
+    pixels = cv2.imread(str(shared_data / "usb-recordings" / recording / "capture.png"), cv2.IMREAD_GRAYSCALE)
+    assert pixels is not None
+    quality = assess_quality(np.asarray(pixels, np.uint8), 500)
+    assert not {QualityReason.GHOST, QualityReason.NOT_A_FINGER} & set(quality.reasons)
+    assert quality.value > 30
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
