@@ -1,6 +1,7 @@
 """Templates of the card, pictures and minutiae: overwritten on every way out of a claim, provably."""
 
 import contextlib
+import dataclasses
 import logging
 import pickle
 import threading
@@ -11,13 +12,15 @@ from typing import Any
 import pytest
 
 from drivers.card.ektp.record import CardRecord
+from drivers.card.errors import NoCardError
 from drivers.errors import DeviceRemovedError
-from drivers.scanner.base import PlaceAgain
+from drivers.scanner.base import FingerImage, PlaceAgain
 from drivers.sensitive import SensitiveBytes
-from mpos_agent.claim.counter import CardProgress
+from mpos_agent.claim.counter import CardProgress, FingerPrompt
 from mpos_agent.claim.draft import FallbackCode, WithdrawReason
 from mpos_agent.claim.held_biometrics import HeldBiometrics, HeldFinger, Timer, threading_schedule
 from mpos_agent.claim.session import ClaimSession
+from mpos_agent.claim.states import State
 from sync.packet import ConsentMethod, PhotoCompare
 from tests.claim.desk import FORM, LEFT, OTHER_NIK, RIGHT, SUPERVISOR_PIN, Bench, card, holder, picture
 
@@ -274,4 +277,36 @@ def test_a_filled_claim_holds_no_template_any_more(at_counter: Bench) -> None:
     """Long before it is sealed."""
     claim = at_counter.filled()
     assert claim.form(FORM).accepted
+    assert at_counter.leftovers() == []
+
+
+def test_another_claim_that_only_waits_for_a_card_takes_nothing_away(at_counter: Bench) -> None:
+    """A second claim asks for a card while a finger is awaited, and none comes: the finger is compared as always."""
+    claim, other = at_counter.identified(), at_counter.start()
+    other.consent(given=True, method=ConsentMethod.ON_SCREEN)
+    at_counter.cards.append(NoCardError("reader", "wait for a card"))
+    with pytest.raises(NoCardError):
+        other.read_card()
+    a_match(at_counter, claim)
+    assert claim.state is State.VERIFIED
+
+
+@pytest.mark.parametrize("way_out", [time, another_claim_at_the_same_counter], ids=lambda way: way.__name__)
+def test_templates_wiped_while_the_finger_is_awaited_are_no_evidence(
+    at_counter: Bench, way_out: Callable[[Bench, ClaimSession], None]
+) -> None:
+    """The right finger, but nothing left to compare it with: the card is asked for again, no attempt is recorded."""
+    claim = at_counter.identified()
+    lay = at_counter.counter.capture
+
+    def late(prompt: FingerPrompt, timeout_s: float, stop: threading.Event) -> FingerImage | PlaceAgain:
+        way_out(at_counter, claim)
+        return lay(prompt, timeout_s, stop)
+
+    claim._counter = dataclasses.replace(at_counter.counter, capture=late)
+    at_counter.glass.append(picture(RIGHT))
+    outcome = claim.capture_finger()
+    assert [block.code for block in outcome.blocks] == ["TEMPLATES_GONE"]
+    assert claim.view()["attempts"] == []
+    assert claim.next_prompt.code == "CARD_SAME"
     assert at_counter.leftovers() == []

@@ -40,8 +40,8 @@ def read_chip(
     """One tap. The templates go to ``held``; what cannot be used of the record is wiped on every way out."""
     if draft.consent is None or not draft.consent.given:
         return _blocked(draft, Found(Block.CONSENT_NEEDED))
-    # Whoever lays a card down now is the member at this counter: nobody else's fingers are kept.
-    held.wipe_all()
+    # Another claim may be waiting for its member's finger: the reader is not ours yet.
+    held.wipe(draft.claim_id)
     try:
         record = counter.read_card(progress, stop)
     except NoCardError as error:
@@ -64,6 +64,8 @@ def read_chip(
             facts=_cause(error),
             failure=error,
         )
+    # Whoever laid a card down now is the member at this counter: nobody else's fingers are kept.
+    held.wipe_all()
     kept = False
     try:
         happened, fingers = _judged(draft, counter, record)

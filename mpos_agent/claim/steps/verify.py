@@ -62,9 +62,7 @@ def run(
     """Make one attempt with the finger the policy asks for."""
     fingers = held.fingers(draft.claim_id)
     if not fingers:
-        return Happened(
-            event=None, draft=draft, act=Act.STEP_BLOCKED, facts={"blocks": 1}, found=(Found(Block.TEMPLATES_GONE),)
-        )
+        return _templates_gone(draft)
     prompt = _prompt(asked, counter)
     progress("place_finger")
     began = counter.clock.monotonic()
@@ -90,7 +88,18 @@ def run(
         return _failed(draft, counter, held, asked=asked, error=error, began=began)
     finally:
         picture.wipe()
+    # Wiped in the meantime (held long enough, another member's card): what was compared may have been zeros. That
+    # says nothing of the finger, and no attempt is counted. A match needs minutiae and stays one.
+    if result.outcome is not AttemptOutcome.MATCH and held.fingers(draft.claim_id) != fingers:
+        return _templates_gone(draft)
     return _told(draft, counter, asked, result, _ms(counter, began))
+
+
+def _templates_gone(draft: ClaimDraft) -> Happened:
+    """Nothing to compare with (any more): the same card is asked for again."""
+    return Happened(
+        event=None, draft=draft, act=Act.STEP_BLOCKED, facts={"blocks": 1}, found=(Found(Block.TEMPLATES_GONE),)
+    )
 
 
 def _failed(
