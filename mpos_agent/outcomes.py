@@ -687,6 +687,16 @@ _SYNC: Mapping[str, Row] = {
 }
 
 _HEAD_OFFICE: Mapping[str, Row] = {
+    "head_office_address": Row(
+        Exit.USAGE,
+        422,
+        "Alamat kantor pusat tidak dapat dipakai",
+        "tulis https:// dengan nama dan bila perlu port, tanpa yang lain (contoh https://pusat.example:8443); "
+        "tidak ada yang dikirim",
+        "This address of head office cannot be used",
+        "write https:// with name and, if needed, port, and nothing else (https://head-office.example:8443); "
+        "nothing was sent",
+    ),
     "head_office": Row(
         Exit.HEAD_OFFICE,
         502,

@@ -199,6 +199,16 @@ class NotEnrolledError(IdentityError):
     code = "not_enrolled"
 
 
+class AddressError(SyncError):
+    """What was given as head office's address cannot be one, or is not safe; ``cause`` says what is wrong."""
+
+    code: ClassVar[str] = "head_office_address"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the address {cause}")
+        self.cause = cause
+
+
 class Cause(enum.StrEnum):
     """Why head office could not be reached, or did not do what was asked. Each has one cure."""
 

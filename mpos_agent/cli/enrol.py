@@ -8,6 +8,7 @@ import typer
 from config.errors import ConfigError
 from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption
 from mpos_agent.errors import NoDaemonError
+from sync.edge.address import head_office_url
 
 
 def enrol(
@@ -26,6 +27,7 @@ def enrol(
     token_file: TokenOption = None,
 ) -> None:
     """Enrol this device at head office. Once; through the daemon when it runs."""
+    url = head_office_url(url)
     shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
     ca_pem = _read(ca_file) if ca_file else None
     try:

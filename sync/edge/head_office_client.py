@@ -23,6 +23,7 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from sync import enrolment
+from sync.edge.address import head_office_url
 from sync.enrolment import CONTENT_TYPE, ErrorReply
 from sync.errors import Cause, EnrolmentMessageError, HeadOfficeError
 
@@ -75,8 +76,11 @@ class HeadOfficeClient:
         monotonic_ns: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME),
         utc: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``ca_file`` holds the one certificate authority believed, the system's list is not; PEM all of them."""
-        self.url = url.rstrip("/")
+        """``ca_file`` holds the one certificate authority believed, the system's list is not; PEM all of them.
+
+        Raises AddressError for a ``url`` that is more or less than ``https://HOST[:PORT]``.
+        """
+        self.url = head_office_url(url)
         self._timeouts = Timeouts() if timeouts is None else timeouts
         self._monotonic_ns, self._utc = monotonic_ns, utc
         self._session = requests.Session()
@@ -87,6 +91,8 @@ class HeadOfficeClient:
             self._session.cert = (str(client_cert), str(client_key))
         # No retries down there: the schedule lies in the database and survives a restart.
         self._session.mount("https://", HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+        # Nothing may leave in clear text, whatever an address or a reply says.
+        del self._session.adapters["http://"]
 
     def __enter__(self) -> Self:
         return self

@@ -297,6 +297,20 @@ def test_plain_http_in_place_of_tls_is_a_captive_portal(line: Line) -> None:
         thread.join()
 
 
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
+def test_nobody_sends_the_device_somewhere_else(line: Line, status: str) -> None:
+    """Head office never redirects: neither a token nor a packet goes where a reply says."""
+    line.desk.put(1)
+    elsewhere = socket.create_server(("127.0.0.1", 0))
+    elsewhere.setblocking(False)
+    for scheme in ("http", "https"):
+        to = f"Location: {scheme}://127.0.0.1:{elsewhere.getsockname()[1]}/v1/sync\r\n"
+        line.answer_with(http(status, CBOR, b"", headers=to))
+        assert line.failed_round().cause is Cause.CAPTIVE_PORTAL
+    with closing(elsewhere), pytest.raises(BlockingIOError):
+        elsewhere.accept()
+
+
 def test_proxies_and_authorities_of_the_environment_are_not_followed(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
