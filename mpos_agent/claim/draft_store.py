@@ -95,7 +95,13 @@ def _captured(schema: Schema) -> None:
     schema.execute("CREATE INDEX captured_person ON captured (person_key)")
 
 
-STEPS: Final[tuple[Callable[[Schema], None], ...]] = (_drafts, _captured)
+def _aged(schema: Schema) -> None:
+    """When head office's time was first known of a draft, and how long the agent has watched it lie."""
+    schema.execute("ALTER TABLE drafts ADD COLUMN confirmed_at TEXT")
+    schema.execute("ALTER TABLE drafts ADD COLUMN watched_s REAL NOT NULL DEFAULT 0")
+
+
+STEPS: Final[tuple[Callable[[Schema], None], ...]] = (_drafts, _captured, _aged)
 
 
 class DraftStore:
@@ -173,10 +179,34 @@ class DraftStore:
         rows = self._database.read("SELECT claim_id FROM drafts ORDER BY opened_at, claim_id")
         return tuple(row[0] for row in rows)
 
-    def opened_before(self, moment: datetime.datetime) -> tuple[str, ...]:
-        """Ids of the drafts opened before ``moment``, readable or not."""
-        rows = self._database.read("SELECT claim_id FROM drafts WHERE opened_at < ?", (moment.isoformat(),))
-        return tuple(row[0] for row in rows)
+    def confirm_time(self, claim_id: str, moment: datetime.datetime) -> None:
+        """Note the time head office confirms, once: from then on a draft ages by it."""
+        with self._database.transaction() as transaction:
+            transaction.execute(
+                "UPDATE drafts SET confirmed_at = ? WHERE claim_id = ? AND confirmed_at IS NULL",
+                (moment.isoformat(), claim_id),
+            )
+
+    def watched(self, claim_id: str, seconds: float) -> None:
+        """Note that so many more seconds passed on the monotonic clock while this draft lay here."""
+        with self._database.transaction() as transaction:
+            transaction.execute(
+                "UPDATE drafts SET watched_s = watched_s + ? WHERE claim_id = ?", (max(0.0, seconds), claim_id)
+            )
+
+    def ages_s(self, confirmed_now: datetime.datetime | None) -> dict[str, float]:
+        """How old each draft certainly is, readable or not: never by a clock that nobody confirmed.
+
+        The longer of what the agent watched itself and what lies between two moments head office confirmed.
+        """
+        rows = self._database.read("SELECT claim_id, watched_s, confirmed_at FROM drafts ORDER BY opened_at, claim_id")
+        ages: dict[str, float] = {}
+        for claim_id, watched, confirmed_at in rows:
+            ages[claim_id] = watched
+            if confirmed_now is not None and confirmed_at is not None:
+                since = confirmed_now - datetime.datetime.fromisoformat(confirmed_at)
+                ages[claim_id] = max(watched, since.total_seconds())
+        return ages
 
     def remember(
         self, draft: ClaimDraft, *, number: str, reference: str, at: datetime.datetime, slip: dict[str, Any]

@@ -20,6 +20,7 @@ did raises DeviceError once it is recorded; a step that is not possible now rais
 
 import contextlib
 import datetime
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -51,6 +52,7 @@ from mpos_agent.claim.steps import (
 from mpos_agent.claim.steps.slip import slip_of
 from mpos_agent.claim.view import view_of
 from mpos_agent.errors import ClaimBusyError, NotFoundError
+from mpos_agent.log import happening
 from sync.errors import NotEnrolledError
 from sync.packet import (
     ConsentMethod,
@@ -62,6 +64,10 @@ from sync.packet import (
     Segment,
 )
 
+_log = logging.getLogger(__name__)
+
+# A waiting device looks at the stop event several times a second; a read in progress takes ten seconds.
+_STEP_ENDS_S: Final = 15.0
 # So that the slip of a claim that was just queued can still be shown.
 _FINISHED_KEPT: Final = 20
 
@@ -203,8 +209,7 @@ class ClaimSession:
     def withdraw(self, reason: WithdrawReason) -> StepOutcome:
         """The member takes the claim back: the draft is deleted. Ends a running wait for card or finger first."""
         self._stop.set()
-        # A waiting device looks at the event several times a second; a read in progress takes ten seconds.
-        if not self._working.acquire(timeout=15):
+        if not self._working.acquire(timeout=_STEP_ENDS_S):
             raise ClaimBusyError("the running step does not end")
         try:
             self._check_possible("withdraw")
@@ -389,6 +394,9 @@ class ClaimDesk:
         self._held = HeldBiometrics(counter.policy.hold_templates_s, schedule)
         self._sessions: dict[str, ClaimSession] = {}
         self._lock = threading.Lock()
+        # When expire() last looked (wall and monotonic clock), and which drafts lay there.
+        self._looked: tuple[datetime.datetime, float] | None = None
+        self._watched: frozenset[str] = frozenset()
 
     def start(
         self,
@@ -423,6 +431,8 @@ class ClaimDesk:
             return Refused(blocks=told(refused, counter.tables), elsewhere=row.elsewhere if row else None)
         with counter.store.transaction():
             counter.store.save(draft)
+            if counter.clock.trusted:
+                counter.store.confirm_time(draft.claim_id, counter.clock.now())
             counter.audit.record(
                 Act.CLAIM_OPENED, claim_id=draft.claim_id, person_id=operator_id, state=draft.state, purpose=purpose
             )
@@ -484,10 +494,21 @@ class ClaimDesk:
         return self._counter.store.captured(claim_id)
 
     def expire(self) -> int:
-        """Drop drafts nobody came back to; gives how many. Called now and then by the agent."""
-        lifetime = datetime.timedelta(hours=self._counter.policy.draft_lifetime_h)
+        """Drop drafts nobody came back to; gives how many. Called now and then by the agent.
+
+        A draft ages by what is certain: the monotonic clock between two calls of this, and the time between two
+        moments head office confirmed. A wall clock that is set right makes no draft old.
+        """
+        counter, lifetime_s = self._counter, self._counter.policy.draft_lifetime_h * 3600
+        now, monotonic = counter.clock.now(), counter.clock.monotonic()
+        jumped = self._watch(now, monotonic, lifetime_s)
+        if jumped:
+            happening(_log, logging.WARNING, "clock_jumped", open_claims=len(self._watched))
+            return 0
         dropped = 0
-        for claim_id in self._counter.store.opened_before(self._counter.clock.now() - lifetime):
+        for claim_id, age_s in counter.store.ages_s(now if counter.clock.trusted else None).items():
+            if age_s <= lifetime_s:
+                continue
             try:
                 session = self.get(claim_id)
             except DraftUnreadableError:
@@ -499,8 +520,26 @@ class ClaimDesk:
                 session.expire()
             except (ClaimBusyError, NotNowError):
                 continue
+            happening(_log, logging.WARNING, "claim_expired", id=claim_id, age_h=round(age_s / 3600))
             dropped += 1
         return dropped
+
+    def _watch(self, now: datetime.datetime, monotonic: float, lifetime_s: float) -> bool:
+        """Let every draft that was there the last time grow older; whether the wall clock jumped since then."""
+        store, clock = self._counter.store, self._counter.clock
+        before, elapsed = self._looked, 0.0
+        if before is not None:
+            elapsed = monotonic - before[1]
+        with store.transaction():
+            there = store.open_ids()
+            for claim_id in there:
+                # One that was opened since the last look is younger than that: a lid may have been shut for days.
+                if claim_id in self._watched:
+                    store.watched(claim_id, elapsed)
+                if clock.trusted:
+                    store.confirm_time(claim_id, now)
+        self._looked, self._watched = (now, monotonic), frozenset(there)
+        return before is not None and abs((now - before[0]).total_seconds() - elapsed) > lifetime_s
 
     def close(self) -> None:
         """Wipe what is held. Open claims stay on disk."""
