@@ -21,7 +21,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from mpos_agent.demo import private_pcscd
 from mpos_agent.demo.stage import (
@@ -56,7 +55,9 @@ NUMBERS = {"insert": "person", "touch": "finger"}
 
 
 def serve_devices(folder: Path) -> int:
-    """The devices' own process; ends when its standard input does."""
+    """The devices' own process; ends in order at SIGTERM, its pcscd with it."""
+    # A shell without job control starts us with SIGINT ignored, so SIGTERM is what ends us.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Only this process needs the network and the emulators.
     from matcher import Network  # noqa: PLC0415
     from mpos_agent.demo.counter import VirtualCounter  # noqa: PLC0415
@@ -118,6 +119,9 @@ def ask(folder: Path, words: list[str]) -> int:
 def run_kiosk(folder: Path) -> int:
     """Start everything, say where it is, wait for Ctrl-C, stop everything."""
     console = Console(highlight=False)
+    # In the background of a script SIGINT is ignored; both signals end the kiosk in order.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     ensure_own(folder)
     shutil.rmtree(folder, ignore_errors=True)
     devices = folder / "devices"
@@ -140,15 +144,16 @@ def run_kiosk(folder: Path) -> int:
             stage.start_agent()
             stage.enrol()
             _tell(console, stage, real)
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
             console.print("\nStopping; the queue and head office's ledger stay in", str(folder))
+    except KeyboardInterrupt:
+        console.print("\nStopped before everything was running.")
     except StageError as error:
         console.print(f"[bold red]The kiosk stopped:[/bold red] {error}", soft_wrap=True)
         return 1
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         try:
             process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -157,15 +162,27 @@ def run_kiosk(folder: Path) -> int:
 
 
 def _tell(console: Console, stage: Stage, real: bool) -> None:
-    agent = " ".join([program("mpos-agent")[0], "claim", "--config", str(stage.config)])
-    table = Table("try", "to", title="Running. Ctrl-C stops everything.", title_justify="left", show_edge=False)
-    table.add_row(agent, f"make a claim (operator {OPERATOR[0]}, PIN {OPERATOR[1]})")
-    table.add_row(agent.replace(" claim ", " status "), "see readers, scanner, queue, head office")
-    table.add_row("http://127.0.0.1:8765/", "reach the local API (needs a credential: mpos-agent caller add)")
-    table.add_row(f"{stage.url}/desk", "see head office's list (make a user: mpos-head-office desk-user add)")
-    table.add_row("python -m mpos_agent.demo.kiosk touch 0", "put a stranger's finger on the glass")
-    table.add_row("python -m mpos_agent.demo.kiosk remove", "take the card away (insert 2 lays another one)")
-    console.print(table)
+    """One command a line, complete, so that it can be copied."""
+    config = os.path.relpath(stage.config)
+    agent = os.path.relpath(program("mpos-agent")[0])
+    word = f"{os.path.relpath(sys.executable)} -m mpos_agent.demo.kiosk"
+    lines = (
+        (f"make a claim (operator {OPERATOR[0]}, PIN {OPERATOR[1]})", f"{agent} claim -c {config}"),
+        ("see readers, scanner, queue, head office", f"{agent} status -c {config}"),
+        ("put a stranger's finger on the glass", f"{word} touch 0"),
+        ("put the holder's finger back", f"{word} touch 2"),
+        ("take the card away, lay the next person's", f"{word} remove; {word} insert 2"),
+        (
+            "see head office's list",
+            f"{os.path.relpath(program('mpos-head-office')[0])} claims list --home "
+            f"{os.path.relpath(stage.head_office_home)}",
+        ),
+        ("see it in a browser (desk-user add makes a user)", f"{stage.url}/desk"),
+    )
+    console.print("[bold]Running. Ctrl-C stops everything.[/bold]")
+    for purpose, command in lines:
+        console.print(f"  {purpose}:")
+        print(f"    {command}")
     console.print(
         f"Supervisor {SUPERVISOR[0]}, PIN {SUPERVISOR[1]}. Card and SAM in " + ("pcscd." if real else "sockets.")
     )
