@@ -210,6 +210,8 @@ class ClaimSession:
         """The member takes the claim back: the draft is deleted. Ends a running wait for card or finger first."""
         self._stop.set()
         if not self._working.acquire(timeout=_STEP_ENDS_S):
+            # The claim stays: its next wait for card or finger must not end before it began.
+            self._stop.clear()
             raise ClaimBusyError("the running step does not end")
         try:
             self._check_possible("withdraw")

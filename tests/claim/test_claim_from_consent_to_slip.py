@@ -2,19 +2,24 @@
 
 import dataclasses
 import datetime
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from drivers.card.ektp.record import CardRecord
 from drivers.card.errors import CardRemovedError, ChipAuthenticationError, ChipDataError, NoCardError
 from drivers.errors import DeviceRemovedError
 from drivers.scanner.base import PlaceAgain
+from mpos_agent.claim import session
+from mpos_agent.claim.counter import CardProgress
 from mpos_agent.claim.draft import FallbackCode, WithdrawReason
 from mpos_agent.claim.errors import NotNowError
 from mpos_agent.claim.happened import Refused
 from mpos_agent.claim.session import ClaimSession
 from mpos_agent.claim.states import State
+from mpos_agent.errors import ClaimBusyError
 from sync.enrolment import SiteType
 from sync.errors import NotEnrolledError
 from sync.packet import (
@@ -676,3 +681,25 @@ def test_worker_of_an_heir_must_be_somebody_else(at_counter: Bench) -> None:
     outcome = claim.form({**FORM, "worker": {**WORKER, "nik": NIK}})
     assert codes(outcome.blocks) == ["WORKER_IS_CLAIMANT"]
     assert codes(claim.form(FORM).blocks) == ["WORKER_MISSING"]
+
+
+def test_a_withdrawal_that_came_too_early_leaves_the_claim_usable(
+    at_counter: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that does not end in time keeps the claim; the next wait for a card is not stopped before it began."""
+    monkeypatch.setattr(session, "_STEP_ENDS_S", 0.01)
+    claim = at_counter.start()
+    claim.consent(given=True, method=ConsentMethod.ON_SCREEN)
+    stopped: list[bool] = []
+
+    def read_card(progress: CardProgress, stop: threading.Event) -> CardRecord:
+        if not stopped:
+            with pytest.raises(ClaimBusyError):
+                claim.withdraw(WithdrawReason.MEMBER_LEFT)
+        stopped.append(stop.is_set())
+        return card()
+
+    claim._counter = dataclasses.replace(at_counter.counter, read_card=read_card)
+    claim.read_card()
+    claim.read_card()
+    assert stopped == [False, False]
