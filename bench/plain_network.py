@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from matcher.extract.network_graph import DIRECTION_HEAD, EPSILON, OPSET, POSITION_HEAD, TYPE_HEAD, GraphBuilder
+from matcher.extract.graph_builder import EPSILON, GraphBuilder
+from matcher.extract.network_graph import DIRECTION_HEAD, OPSET, POSITION_HEAD, TYPE_HEAD
 from matcher.extract.network_weights import LayerWeights
 
 
