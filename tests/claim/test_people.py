@@ -1,8 +1,11 @@
 """Staff at this device: PINs, roles, lockout."""
 
+import concurrent.futures
 import datetime
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from argon2 import PasswordHasher
@@ -144,3 +147,48 @@ def test_lock_time_is_known_to_the_second(people: People, clock: StillClock) -> 
         people.authenticate("op1", "000001", Role.OPERATOR)
     clock.wall += LOCKED_FOR - datetime.timedelta(seconds=1)
     assert people.authenticate("op1", PIN, Role.OPERATOR).refusal is Refusal.LOCKED
+
+
+class _SlowHasher(PasswordHasher):
+    """Takes long enough for everybody to be inside at once, and counts how often a PIN was looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.looked = 0
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - the library's name
+        self.looked += 1
+        threading.Event().wait(0.02)
+        self.meanwhile()
+        return super().verify(hash, password)
+
+
+def test_guessing_in_parallel_gains_no_guess(tmp_path: Path, clock: StillClock) -> None:
+    """Thirty PINs at once: five are looked at; after that even the right one does not help for a while."""
+    with Database(tmp_path / "agent.db") as database:
+        hasher = _SlowHasher()
+        people = People(database, clock, hasher)
+        people.add("op1", PIN, [Role.OPERATOR])
+        pins = [f"{100200 + 7 * number}" for number in range(30)]
+        with concurrent.futures.ThreadPoolExecutor(len(pins)) as pool:
+            shown = list(pool.map(lambda pin: people.authenticate("op1", pin, Role.OPERATOR), pins))
+        assert hasher.looked == WRONG_PINS_ALLOWED
+        assert [one.refusal for one in shown].count(Refusal.LOCKED) == len(pins) - WRONG_PINS_ALLOWED + 1
+        assert people.authenticate("op1", PIN, Role.OPERATOR).refusal is Refusal.LOCKED
+
+
+@pytest.mark.parametrize("act", ["remove", "new_pin"])
+@pytest.mark.parametrize("pin", [PIN, "000001"])
+def test_a_pin_that_is_no_longer_valid_when_it_was_checked_lets_nobody_in(
+    tmp_path: Path, clock: StillClock, act: str, pin: str
+) -> None:
+    """Removed, or given another PIN, in the moment the old one is compared."""
+    with Database(tmp_path / "agent.db") as database:
+        hasher = _SlowHasher()
+        people = People(database, clock, hasher)
+        people.add("op1", PIN, [Role.OPERATOR])
+        hasher.meanwhile = (
+            (lambda: people.remove("op1")) if act == "remove" else lambda: people.add("op1", "908172", [Role.OPERATOR])
+        )
+        assert people.authenticate("op1", pin, Role.OPERATOR).refusal is Refusal.WRONG_PIN
