@@ -58,6 +58,8 @@ class Stored:
 
     receipt_no: int
     stored_at_ms: int
+    held_because: str | None
+    """Why it was quarantined when it came; None when it was not."""
 
 
 def receipt_name(receipt_no: int) -> str:
@@ -107,11 +109,14 @@ def freeze(tx: Transaction, key: LaneKey, reason: str) -> None:
 def stored(tx: Transaction, place: Place, digest: bytes) -> Stored | None:
     """These very bytes, if they are here already: in the chain or set aside."""
     rows = tx.execute(
-        "SELECT receipt_no, stored_at FROM packets"
+        "SELECT receipt_no, stored_at, verdict, reason FROM packets"
         " WHERE device_id = ? AND lane = ? AND epoch = ? AND seq = ? AND digest = ?",
         (place.key.device_id, place.key.lane, place.key.epoch, place.seq, digest),
     )
-    return Stored(rows[0]["receipt_no"], rows[0]["stored_at"]) if rows else None
+    if not rows:
+        return None
+    row = rows[0]
+    return Stored(row["receipt_no"], row["stored_at"], row["reason"] if row["verdict"] == Verdict.QUARANTINED else None)
 
 
 def take(
@@ -153,7 +158,7 @@ def take(
             Opening.WAITING if verdict is Verdict.ACCEPTED else Opening.HELD,
         ),
     )
-    return Stored(rows[0]["receipt_no"], now_ms)
+    return Stored(rows[0]["receipt_no"], now_ms, reason if verdict is Verdict.QUARANTINED else None)
 
 
 def alarm(tx: Transaction, kind: Alarm, place: Place, now_ms: int) -> None:

@@ -6,7 +6,7 @@ One transaction per batch::
     -> move the lane's head -> COMMIT, flushed -> sign the receipt
 
 A receipt is proof of storage, so nothing is signed before COMMIT has returned. When the reply is lost, the device
-sends the same packets again, finds each of them a duplicate, and gets the same receipt numbers.
+sends the same packets again, and gets the same receipt numbers: "duplicate", or once more why one is held.
 
 Whatever is authentic is taken into custody, if need be in quarantine with a reason. What is not authentic is not:
 except that a queue in the field must not stand still behind one rotten row. When authentic packets follow, the
@@ -233,7 +233,7 @@ class _Round:
             case Placement.DUPLICATE:
                 before = custody.stored(self._tx, spot, packet.digest)
                 assert before is not None  # place() has just found it, inside the same transaction
-                self._say(spot, packet.digest, Verdict.DUPLICATE, None, before)
+                self._say_again(spot, packet.digest, before)
             case Placement.GAP | Placement.EPOCH_UNKNOWN:
                 self._say(spot, packet.digest, Verdict.RETRY_LATER, placement.value, None)
             case Placement.FORK | Placement.CHAIN_BROKEN | Placement.LANE_FROZEN:
@@ -276,7 +276,7 @@ class _Round:
                 continue
             before = custody.stored(self._tx, spot, packet.digest)
             if before is not None:
-                self._say(spot, packet.digest, Verdict.DUPLICATE, None, before)
+                self._say_again(spot, packet.digest, before)
             elif spot.seq == head.next_seq and self._reaches(successor, behind):
                 self._take(spot, packet, Verdict.QUARANTINED, packet.refusal, in_chain=True)
                 custody.alarm(self._tx, Alarm.UNREADABLE, spot, self._now_ms)
@@ -305,7 +305,7 @@ class _Round:
             spot = Place(LaneKey(self._device_id, header.lane, header.epoch), header.seq)
             before = custody.stored(self._tx, spot, packet.digest) if _could_be_at(packet, spot) else None
             if before is not None:
-                self._say(spot, packet.digest, Verdict.DUPLICATE, None, before)
+                self._say_again(spot, packet.digest, before)
             else:
                 # Kept by the device: an unknown key may be our fault, and spoilt bytes get their place once an
                 # authentic packet stands behind them.
@@ -328,6 +328,13 @@ class _Round:
             signer_kid=packet.signer_kid,
         )
         self._say(spot, packet.digest, verdict, reason, kept)
+
+    def _say_again(self, spot: Place, digest: bytes, before: custody.Stored) -> None:
+        """Repeat what was said of these bytes. One that is held is told to be held again: the first reply may be lost,
+        and "duplicate" alone would sound as good as accepted.
+        """
+        verdict = Verdict.DUPLICATE if before.held_because is None else Verdict.QUARANTINED
+        self._say(spot, digest, verdict, before.held_because, before)
 
     def _say(
         self, spot: Place, digest: bytes, verdict: Verdict, reason: str | None, kept: custody.Stored | None

@@ -32,7 +32,7 @@ class Verdict(enum.StrEnum):
     ACCEPTED = "accepted"
     """Stored durably, next in its chain."""
     DUPLICATE = "duplicate"
-    """These very bytes were stored before; as good as accepted."""
+    """These very bytes were stored before, and accepted; what was quarantined is told to be so again."""
     QUARANTINED = "quarantined"
     """Stored durably, set apart for a person to look at, with a reason; the chain goes on behind it."""
     RETRY_LATER = "retry_later"

@@ -53,6 +53,18 @@ def test_a_lost_reply_is_made_good_by_sending_again(office: Office) -> None:
     assert len(office.claims()) == 2
 
 
+def test_a_lost_reply_does_not_turn_a_held_claim_into_an_accepted_one(office: Office) -> None:
+    """Whoever sends again is told again that it is held, why, and under the same number."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    device.chains[Lane.CORE].head = os.urandom(32)
+    held = device.seal(number=2)
+    (first,) = office.receive(device, held).verdicts
+    (again,) = office.receive(device, held).verdicts
+    assert (again.verdict, again.reason) == (Verdict.QUARANTINED, "chain_broken")
+    assert (again.receipt_no, again.stored_at) == (first.receipt_no, first.stored_at)
+
+
 def test_an_empty_round_tells_where_each_chain_stands(office: Office) -> None:
     """A device whose reply was lost learns from the next receipt that everything is here."""
     device = office.device()
@@ -96,7 +108,12 @@ def test_a_restored_disk_image_is_seen_kept_and_never_overwrites(office: Office)
     assert "fork" in office.alarm_kinds()
     assert [row["kpj"] for row in office.claims()] == ["99ZZ0000001"]
     # Asked again, the answers do not change.
-    assert office.verdicts(device, original, other, later) == [DUPLICATE] * 3
+    assert office.verdicts(device, original, other, later) == [
+        DUPLICATE,
+        (Verdict.QUARANTINED, "fork"),
+        (Verdict.QUARANTINED, "lane_frozen"),
+    ]
+    assert office.stored() == [original, other, later]
 
 
 def test_a_packet_with_another_past_freezes_the_lane(office: Office) -> None:
@@ -153,7 +170,11 @@ def test_rotten_bytes_do_not_block_the_claims_behind_them(office: Office) -> Non
     assert office.stored() == [good, bytes(spoilt), behind]
     assert office.alarm_kinds() == ["unreadable"]
     assert [row["kpj"] for row in office.claims()] == ["99ZZ0000001", "99ZZ0000003"]
-    assert office.verdicts(device, good, bytes(spoilt), behind) == [DUPLICATE] * 3
+    assert office.verdicts(device, good, bytes(spoilt), behind) == [
+        DUPLICATE,
+        (Verdict.QUARANTINED, "bad_signature"),
+        DUPLICATE,
+    ]
 
 
 def test_several_unreadable_rows_in_a_row_do_not_block_either(office: Office) -> None:
@@ -163,7 +184,7 @@ def test_several_unreadable_rows_in_a_row_do_not_block_either(office: Office) ->
     behind = device.seal(number=3)
     verdicts = office.verdicts(device, b"\x00garbage", b"more", behind)
     assert verdicts == [(Verdict.QUARANTINED, "trailing_bytes"), (Verdict.QUARANTINED, "truncated"), ACCEPTED]
-    assert office.verdicts(device, b"\x00garbage", b"more", behind) == [DUPLICATE] * 3
+    assert office.verdicts(device, b"\x00garbage", b"more", behind) == [*verdicts[:2], DUPLICATE]
     assert len(office.stored()) == 3
 
 
