@@ -84,6 +84,30 @@ def test_compare_says_what_the_score_means(prints: Path, tmp_path: Path) -> None
     assert set(same) == {"score", "false_match_rate", "matched", "band"}
 
 
+def test_compare_draws_the_pairs(prints: Path, tmp_path: Path) -> None:
+    """As PNG or SVG by the name; a template stands on white beside the picture."""
+    template = tmp_path / "a.iso"
+    run("extract", prints / "5_1.png", "--dpi", "500", "--out", template)
+    for suffix, beginning in (("png", b"\x89PNG"), ("svg", b"<svg")):
+        picture = tmp_path / f"pairs.{suffix}"
+        done = run("compare", prints / "5_2.bmp", template, "--dpi", "500", "--picture", picture)
+        assert done.returncode == 0, done.stderr
+        assert picture.read_bytes().startswith(beginning)
+
+
+def test_quality_says_what_could_be_better(prints: Path, tmp_path: Path) -> None:
+    """A good touch by its number alone; an empty glass with the reason; a picture of it where asked."""
+    good = json.loads(run("quality", prints / "5_1.png", "--dpi", "500", "--json").stdout)
+    assert good["quality"] > 70
+    assert good["reasons"] == []
+    cv2.imwrite(str(tmp_path / "empty.png"), np.full((374, 388), 250, np.uint8))
+    empty = run("quality", tmp_path / "empty.png", "--dpi", "500", "--picture", tmp_path / "clear.png")
+    assert empty.stdout == "quality 0 of 100: not_a_finger\n"
+    assert (tmp_path / "clear.png").stat().st_size > 0
+    template = run("quality", tmp_path / "none.fmr", "--dpi", "500")
+    assert template.returncode == 2
+
+
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_score_of_one_folder_has_each_pair_once_in_order(prints: Path, tmp_path: Path, jobs: str) -> None:
     """Also when the folder is given twice by different spellings, with any number of processes."""

@@ -1,13 +1,16 @@
 """A picture becomes minutiae: same finger at any resolution, polarity, place and size; anything else is told."""
 
+import contextlib
 from pathlib import Path
 
 import cv2
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
-from matcher.errors import UnusableImageError
+from matcher.errors import MatcherError, UnusableImageError
 from matcher.extract.network import Network
 from matcher.extract.pipeline import extract
 from matcher.extract.segment import finger_mask
@@ -126,6 +129,25 @@ def test_no_copy_of_the_picture_is_left_behind(network: Network) -> None:
     assert not seen["image"].any()
     assert not seen["blurred"].any()
     assert picture.any()
+
+
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+@given(
+    st.tuples(st.integers(0, 200), st.integers(0, 200)),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 3, 9, 40]),
+    st.sampled_from([0.0, 249.0, 250.0, 500.0, 1100.0, float("inf")]),
+)
+def test_any_frame_gives_a_template_or_a_matcher_error(
+    network: Network, shape: tuple[int, int], seed: int, grain: int, dpi: float
+) -> None:
+    """Whatever a broken scanner sends: noise of any grain, any size, any resolution it may claim."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (shape[0] // grain + 1, shape[1] // grain + 1))
+    frame = coarse.repeat(grain, 0).repeat(grain, 1)[: shape[0], : shape[1]].astype(np.uint8)
+    with contextlib.suppress(MatcherError):
+        template = extract(frame, dpi, network)
+        assert np.isfinite(template.x).all()
+        assert ((template.quality >= 12) & (template.quality <= 100)).all()
 
 
 def test_finger_is_told_from_background() -> None:
