@@ -20,6 +20,8 @@ class PlaceAgain(enum.Enum):
     """The finger was lifted before the picture was complete."""
     EMPTY = "empty"
     """The scanner saw a finger but delivered no ridges."""
+    LIFT_FIRST = "lift_first"
+    """The finger of the last picture still lies there; one touch gives one picture."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -65,9 +67,14 @@ class Scanner(abc.ABC):
 
     @abc.abstractmethod
     def capture(self, timeout_s: float, stop: threading.Event | None = None) -> FingerImage | PlaceAgain:
-        """Wait for a finger and give its picture.
+        """Wait for a finger and give its picture. One touch gives one picture.
 
-        Returns ``PlaceAgain.NO_FINGER`` when the time is over or ``stop`` was set.
+        A finger that lies there already when the scanner is opened is pictured. After a picture, also one without
+        ridges, the glass must have been seen empty (or a new placement, where the device tells them apart) before
+        the next picture is taken: a driver first waits for "finger off", within the same time-out.
+
+        Returns ``PlaceAgain.LIFT_FIRST`` when the time is over and the finger was never lifted,
+        ``PlaceAgain.NO_FINGER`` when it is over otherwise, or ``stop`` was set.
         Raises DeviceError when the scanner itself fails.
         """
 

@@ -89,8 +89,10 @@ class VirtualScanner(Scanner):
             return image
         if answer.kind is Kind.TOO_SHORT:
             return PlaceAgain.TOO_SHORT
-        if answer.kind is Kind.CANCELLED:
+        if answer.kind is Kind.CANCELLED or (answer.kind is Kind.NOT_LIFTED and _is_set(stop)):
             return PlaceAgain.NO_FINGER
+        if answer.kind is Kind.NOT_LIFTED:
+            return PlaceAgain.LIFT_FIRST
         raise DeviceProtocolError(self._name, "capture", f"answered {answer.kind.name}")
 
     def close(self) -> None:

@@ -12,7 +12,8 @@
 
 The scanner speaks first with HELLO (size and resolution of its glass), or BUSY when it has a user
 already. Then one CAPTURE at a time, answered by IMAGE, TOO_SHORT, or, after CANCEL, CANCELLED. An
-IMAGE may cross a CANCEL on the way and then takes the place of CANCELLED.
+IMAGE may cross a CANCEL on the way and then takes the place of CANCELLED. One touch gives one IMAGE:
+while its finger stays the scanner waits, and answers a CANCEL with NOT_LIFTED.
 """
 
 import enum
@@ -39,6 +40,7 @@ class Kind(enum.IntEnum):
     IMAGE = 5
     TOO_SHORT = 6
     CANCELLED = 7
+    NOT_LIFTED = 8
 
 
 class FrameError(ValueError):

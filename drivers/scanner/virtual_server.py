@@ -61,11 +61,12 @@ class VirtualScannerServer:
         self._plug_lock = threading.Lock()
         self._glass: tuple[Header, bytearray] | None = None
         self._brief_touch = False
+        self._pictured = False
         self._plug: _Plug | None = None
         self.plug()
 
     def place(self, pixels: NDArray[np.uint8], dpi: float | None = None) -> None:
-        """Lay a finger on the glass; it stays, and every capture sees it, until :meth:`lift`.
+        """Lay a finger on the glass, in place of what lay there; it stays until :meth:`lift` and is pictured once.
 
         Parameters
         ----------
@@ -104,7 +105,14 @@ class VirtualScannerServer:
         """Plug it in (again): users can connect."""
         with self._plug_lock:
             if self._plug is None:
-                self._plug = _Plug(_listen(self.path), self.path, self._greeting, self._answer, self._after_capture)
+                self._plug = _Plug(
+                    _listen(self.path),
+                    self.path,
+                    self._greeting,
+                    self._answer,
+                    cancelled=self._cancelled,
+                    after_capture=self._after_capture,
+                )
 
     def unplug(self) -> None:
         """Pull the cable: users lose their connection, nobody can connect."""
@@ -136,10 +144,12 @@ class VirtualScannerServer:
         if self._glass is not None:
             self._glass[1][:] = bytes(len(self._glass[1]))
         self._glass = None
-        self._brief_touch = False
+        self._brief_touch = self._pictured = False
 
     def _greeting(self) -> Header:
         with self._lock:
+            # To a scanner that was just opened every finger is new.
+            self._pictured = False
             if self._glass is not None:
                 shown = self._glass[0]
                 return Header(Kind.HELLO, shown.width, shown.height, shown.dpi)
@@ -148,12 +158,17 @@ class VirtualScannerServer:
     def _answer(self) -> bytearray | None:
         """The frame that answers a capture now, if there is one; the caller overwrites it after use."""
         with self._lock:
-            if self._glass is not None:
+            if self._glass is not None and not self._pictured:
+                self._pictured = True
                 return bytearray(encode_header(self._glass[0])) + self._glass[1]
             if self._brief_touch:
                 self._brief_touch = False
                 return bytearray(encode_header(Header(Kind.TOO_SHORT)))
         return None
+
+    def _cancelled(self) -> Header:
+        with self._lock:
+            return Header(Kind.NOT_LIFTED if self._pictured else Kind.CANCELLED)
 
 
 class _Plug:
@@ -165,10 +180,12 @@ class _Plug:
         path: Path,
         greeting: Callable[[], Header],
         answer: Callable[[], bytearray | None],
+        *,
+        cancelled: Callable[[], Header],
         after_capture: Callable[[], None] | None,
     ) -> None:
         self._listener, self._path, self._greeting, self._answer = listener, path, greeting, answer
-        self._after_capture = after_capture
+        self._cancelled, self._after_capture = cancelled, after_capture
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
@@ -243,7 +260,7 @@ class _Plug:
             self._asked = True
         elif command is Kind.CANCEL:
             # Not asked any more: the picture crossed the cancellation and was its answer.
-            if self._asked and not _send(self._user, encode_header(Header(Kind.CANCELLED))):
+            if self._asked and not _send(self._user, encode_header(self._cancelled())):
                 self._drop_user()
             self._asked = False
         else:

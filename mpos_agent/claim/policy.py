@@ -39,7 +39,8 @@ class TryFinger:
     finger: int
     number: int
     prompt: str
-    """``FINGER``, ``FINGER_CLEAR`` after a poor picture, or ``FINGER_OTHER`` for the second finger."""
+    """``FINGER``, ``FINGER_AGAIN`` after one that did not match, ``FINGER_CLEAR`` after a poor picture, or
+    ``FINGER_OTHER`` for the second finger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,11 @@ def next_try(fingers: Sequence[int], attempts: Sequence[Attempt], policy: Policy
         differed = tally[finger, AttemptOutcome.NO_MATCH]
         unclear = tally[finger, AttemptOutcome.QUALITY_LOW]
         if differed < policy.attempts_per_finger and unclear < policy.poor_pictures_per_finger:
-            last = attempts[-1] if attempts else None
-            if last and last.finger == finger and last.outcome is AttemptOutcome.QUALITY_LOW:
+            last = attempts[-1] if attempts and attempts[-1].finger == finger else None
+            if last and last.outcome is AttemptOutcome.QUALITY_LOW:
                 prompt = "FINGER_CLEAR"
+            elif last and last.outcome is AttemptOutcome.NO_MATCH:
+                prompt = "FINGER_AGAIN"
             else:
                 prompt = "FINGER" if place == 0 else "FINGER_OTHER"
             return TryFinger(finger, differed + 1, prompt)

@@ -139,11 +139,22 @@ def test_the_scanner_is_used_again_without_being_opened_again(tmp_path: Path, gl
     glass.place(ridges())
     stations = fingers(tmp_path)
     first = stations.capture(2, threading.Event())
+    glass.place(ridges())
     second = stations.capture(2, threading.Event())
     assert isinstance(first, FingerImage)
     assert isinstance(second, FingerImage)
     first.wipe()
     second.wipe()
+    stations.close()
+
+
+def test_a_finger_left_on_the_glass_is_one_attempt(tmp_path: Path, glass: VirtualScannerServer) -> None:
+    """A stranger's finger that stays does not use up the tries of the member."""
+    glass.place(ridges())
+    stations = fingers(tmp_path)
+    assert isinstance(stations.capture(2, threading.Event()), FingerImage)
+    for _ in range(7):
+        assert stations.capture(0.05, threading.Event()) is PlaceAgain.LIFT_FIRST
     stations.close()
 
 

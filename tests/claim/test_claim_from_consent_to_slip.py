@@ -703,3 +703,23 @@ def test_a_withdrawal_that_came_too_early_leaves_the_claim_usable(
     claim.read_card()
     claim.read_card()
     assert stopped == [False, False]
+
+
+def test_every_further_touch_is_asked_for_with_lifting_first(at_counter: Bench) -> None:
+    """After a finger that differs the prompt says to lift it; one that was not lifted counts nothing."""
+    claim = at_counter.identified()
+    assert claim.next_prompt.code == "FINGER"
+    at_counter.glass.append(picture(b"another person's finger"))
+    claim.capture_finger()
+    assert claim.next_prompt.code == "FINGER_AGAIN"
+    assert claim.next_prompt.text.id.startswith("Angkat jari, lalu letakkan lagi")
+    at_counter.glass.append(PlaceAgain.LIFT_FIRST)
+    outcome = claim.capture_finger()
+    assert outcome.text is not None
+    assert "belum diangkat" in outcome.text.id
+    assert outcome.next.facts["attempt"] == 2
+    at_counter.glass += [picture(b"another person's finger") for _ in range(3)]
+    for _ in range(3):
+        claim.capture_finger()
+    assert claim.next_prompt.code == "FINGER_OTHER"
+    assert claim.next_prompt.text.id.startswith("Angkat jari")

@@ -205,11 +205,64 @@ def test_a_lifted_finger_is_not_pictured_again(rig: Rig, finger_pixels: NDArray[
 
 
 @rigs()
+def test_one_touch_gives_one_picture(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """A finger left on the glass is not pictured again and again; lifted and placed anew it is."""
+    with rig.source().open() as scanner:
+        rig.place(finger_pixels)
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+        for _ in range(3):
+            assert scanner.capture(SHORT_S) is PlaceAgain.LIFT_FIRST
+        rig.lift()
+        assert scanner.capture(SHORT_S) is PlaceAgain.NO_FINGER
+        rig.place(finger_pixels)
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+
+
+@rigs()
+def test_a_capture_waits_for_lifting_and_placing(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """The member reads the prompt, lifts and places again: one capture sees both."""
+
+    def lift_and_place() -> None:
+        rig.lift()
+        threading.Event().wait(0.1)
+        rig.place(finger_pixels)
+
+    with rig.source().open() as scanner:
+        rig.place(finger_pixels)
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+        with shortly(lift_and_place):
+            assert isinstance(scanner.capture(LONG_S), FingerImage)
+
+
+@rigs()
+def test_the_operator_stops_the_wait_for_lifting(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """Cancelling is cancelling, whatever lies on the glass."""
+    stop = threading.Event()
+    with rig.source().open() as scanner:
+        rig.place(finger_pixels)
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+        with shortly(stop.set):
+            assert scanner.capture(LONG_S, stop) is PlaceAgain.NO_FINGER
+
+
+@rigs()
+def test_a_scanner_opened_anew_takes_the_finger_that_lies_there(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """What an earlier user of the scanner saw is nothing this one could know."""
+    rig.place(finger_pixels)
+    for _ in range(2):
+        with rig.source().open() as scanner:
+            assert isinstance(scanner.capture(LONG_S), FingerImage)
+
+
+@rigs()
 def test_two_captures_share_no_memory(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
     """Wiping one picture leaves the other one whole, and a wiped one holds nothing."""
-    rig.place(finger_pixels)
     with rig.source().open() as scanner:
-        first, second = scanner.capture(LONG_S), scanner.capture(LONG_S)
+        rig.place(finger_pixels)
+        first = scanner.capture(LONG_S)
+        rig.lift()
+        rig.place(finger_pixels)
+        second = scanner.capture(LONG_S)
     assert isinstance(first, FingerImage)
     assert isinstance(second, FingerImage)
     first.wipe()
@@ -226,10 +279,11 @@ def test_a_finger_lifted_too_early(rig: Rig) -> None:
 
 @rigs("blank")
 def test_a_picture_without_ridges_is_asked_for_again(rig: Rig) -> None:
-    """A frame of plain grey is not handed on as a finger."""
+    """A frame of plain grey is not handed on as a finger; it is a touch all the same."""
     rig.place(np.full((374, 388), 240, dtype=np.uint8))
     with rig.source().open() as scanner:
         assert scanner.capture(LONG_S) is PlaceAgain.EMPTY
+        assert scanner.capture(SHORT_S) is PlaceAgain.LIFT_FIRST
 
 
 @rigs("unplug")
