@@ -46,6 +46,11 @@ class Verdict(enum.StrEnum):
         return self in (Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.QUARANTINED)
 
 
+TWO_HISTORIES = frozenset({"fork", "chain_broken", "lane_frozen"})
+"""Reasons of quarantine that mean: two histories were signed with one device's key. It was restored or cloned, and
+which of the machines reads this nobody can tell from here, so each of them has to be looked at."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneHead(Record):
     """One chain as head office has it: cumulative, so that a lost receipt is made good by the next."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sync.edge.database import Row, Transaction
 from sync.edge.outbox_row import OutboxRow, from_columns
 from sync.envelope import FIRST_SEQ, NO_HASH, Lane
-from sync.receipt import LaneHead, PacketVerdict, Receipt, Verdict, VerifiedReceipt
+from sync.receipt import TWO_HISTORIES, LaneHead, PacketVerdict, Receipt, Verdict, VerifiedReceipt
 from sync.records import milliseconds
 
 
@@ -28,7 +28,8 @@ class Settlement:
     left: Mapping[int, str]
     """Row id → reason of every packet head office named and did not take: to be sent again later."""
     forked: tuple[Lane, ...]
-    """Lanes where head office's chain is not a beginning of ours: this device was restored or cloned."""
+    """Lanes where head office's chain is not a beginning of ours, or is frozen over two histories: this device, or
+    another with its key, was restored or cloned."""
 
 
 def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int) -> Settlement:
@@ -58,7 +59,7 @@ def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int) -> Settlement
             dead.append(_again(tx, row["id"]))
         else:
             left[row["id"]] = verdict.reason or verdict.verdict.value
-    forked = tuple(lane for lane in Lane if _is_fork(tx, lane, receipt.content))
+    forked = tuple(lane for lane in Lane if _is_fork(tx, lane, receipt.content) or _is_frozen(tx, lane))
     return Settlement(acked=tuple(acked), dead=tuple(dead), left=left, forked=forked)
 
 
@@ -103,6 +104,20 @@ def _is_fork(tx: Transaction, lane: Lane, receipt: Receipt) -> bool:
     if theirs is None:
         return False  # head office does not know the chain yet
     return theirs.next_seq > ours["next_seq"] or _digest_at(tx, ours, theirs.next_seq - 1) != theirs.head_hash
+
+
+def _is_frozen(tx: Transaction, lane: Lane) -> bool:
+    """Whether head office set our last packet of this lane aside over two histories.
+
+    Its head alone does not tell the machine that was there first: that one's chain is the one head office knows. It
+    stays so from round to round until head office accepts one again.
+    """
+    last = tx.execute(
+        "SELECT verdict, reason FROM outbox_rows JOIN outbox_lanes USING (lane, epoch)"
+        " WHERE lane = ? AND verdict IS NOT NULL ORDER BY seq DESC LIMIT 1",
+        (lane.value,),
+    ).fetchone()
+    return last is not None and last["verdict"] == Verdict.QUARANTINED and last["reason"] in TWO_HISTORIES
 
 
 def _head_of(receipt: Receipt, lane: Lane, epoch: bytes) -> LaneHead | None:

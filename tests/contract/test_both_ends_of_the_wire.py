@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from head_office.checks import Placement
+from head_office.ingest import FREEZING
 from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
 from head_office.moment import utc_now
@@ -28,7 +30,7 @@ from sync.edge.uploader import RoundOutcome, RoundResult, Uploader
 from sync.envelope import Lane
 from sync.errors import Cause, HeadOfficeError
 from sync.packet import new_packet_id
-from sync.receipt import Verdict
+from sync.receipt import TWO_HISTORIES, Verdict
 from tests.head_office.conftest import Service
 from tests.head_office.dying_office import MOMENTS
 from tests.sync.edge.tls_server import Authority
@@ -257,6 +259,39 @@ def test_a_device_restored_from_a_copy_raises_the_alarm_on_both_sides(service: S
     assert [(row.seq, row.verdict) for row in result.acked] == [(2, Verdict.QUARANTINED)]
     assert "fork" in {alarm["kind"] for alarm in shown(service, device, "packets", "alarms")}
     listed(service, device, 2)
+
+
+def test_a_cloned_machine_is_told_on_both_machines(service: Service, device: RealDevice) -> None:
+    """The machine that was there first is told with its next claim, and again until somebody has looked."""
+    device.claim(1)
+    device.round()
+    device.stop()
+    file, first, clone = (device.folder / name for name in ("agent.db", "first", "clone"))
+    shutil.copy(file, clone)
+    device.start()
+    device.claim(2)
+    assert device.round().cause is None
+    device.stop()
+    shutil.copy(file, first)
+    clone.replace(file)
+    device.start()
+    device.claim(3)
+    assert device.round().cause is Cause.FORK
+    device.stop()
+    first.replace(file)
+    device.start()
+    device.claim(4)
+    result = device.round()
+    assert [(row.seq, row.verdict, row.reason) for row in result.acked] == [(3, Verdict.QUARANTINED, "lane_frozen")]
+    assert result.cause is Cause.FORK
+    device.stop()
+    device.start()
+    assert device.round().cause is Cause.FORK
+
+
+def test_the_reasons_of_a_frozen_lane_are_known_at_both_ends() -> None:
+    """What head office freezes a lane for is what the device takes for two histories."""
+    assert {*FREEZING, Placement.LANE_FROZEN} == TWO_HISTORIES
 
 
 def test_a_queue_set_aside_is_followed_by_one_head_office_accepts(service: Service, device: RealDevice) -> None:
