@@ -31,3 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = getattr(item, "fixturenames", ())
         if item.get_closest_marker("pcsc") is not None or "pcscd" in names or "counter" in names:
             item.add_marker(pytest.mark.xdist_group("pcscd"))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their length: signed ones differ from run to run, and workers must agree on names."""
+    return f"{argname}-of-{len(val)}" if isinstance(val, bytes) else None
