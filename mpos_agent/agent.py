@@ -65,6 +65,8 @@ class QueueCounts:
 
     waiting: int
     accepted: int
+    held: int
+    """Stored at head office and set apart there, with a reason: on nobody's desk until somebody looks."""
     refused: int
     oldest_waiting_s: float | None
 
@@ -213,7 +215,7 @@ class Agent:
         """For ``systemctl status``."""
         queue, last = self.queue(), self._parts.sync.last()
         told = "-" if last.problem is None else last.problem.code
-        return f"{queue.waiting} waiting, {queue.refused} refused, last trouble {told}"
+        return f"{queue.waiting} waiting, {queue.held} held, {queue.refused} refused, last trouble {told}"
 
     # --- the machine ---
 
@@ -260,12 +262,13 @@ class Agent:
         self._parts.allow_sam_try()
 
     def queue(self) -> QueueCounts:
-        """Waiting, accepted, refused, and how old the oldest waiting packet is."""
+        """Waiting, accepted, held, refused, and how old the oldest waiting packet is."""
         lanes = self._parts.outbox.counts()
         oldest = min((lane.oldest_ready_at for lane in lanes if lane.oldest_ready_at is not None), default=None)
         return QueueCounts(
             waiting=sum(lane.ready for lane in lanes),
-            accepted=sum(lane.acked + lane.purged for lane in lanes),
+            accepted=sum(lane.acked + lane.purged - lane.held for lane in lanes),
+            held=sum(lane.held for lane in lanes),
             refused=sum(lane.dead for lane in lanes),
             oldest_waiting_s=None if oldest is None else max(0.0, (self.now() - oldest).total_seconds()),
         )
@@ -490,7 +493,13 @@ class Agent:
 
     def _queue_changed(self) -> None:
         queue = self.queue()
-        self.events.publish(EventKind.QUEUE, waiting=queue.waiting, accepted=queue.accepted, refused=queue.refused)
+        self.events.publish(
+            EventKind.QUEUE,
+            waiting=queue.waiting,
+            accepted=queue.accepted,
+            held=queue.held,
+            refused=queue.refused,
+        )
 
     def _refuse_when_stopping(self) -> None:
         if self._parts.closing.is_set():

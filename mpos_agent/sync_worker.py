@@ -37,6 +37,7 @@ class LastRound:
     problem: Outcome | None = None
     sent: int = 0
     accepted: int = 0
+    held: int = 0
     next_at: datetime.datetime | None = None
 
 
@@ -154,7 +155,8 @@ class SyncWorker:
             outcome=result.outcome,
             problem=problem,
             sent=result.sent,
-            accepted=len(result.acked),
+            accepted=len(result.acked) - result.quarantined,
+            held=result.quarantined,
             next_at=result.next_at,
         )
         repeated = problem is not None and before.problem is not None and before.problem.code == problem.code
@@ -167,7 +169,7 @@ class SyncWorker:
             cause=result.cause,
             sent=result.sent,
             bytes=result.sent_bytes,
-            accepted=len(result.acked),
+            accepted=last.accepted,
             quarantined=result.quarantined,
             refused=result.dead,
         )

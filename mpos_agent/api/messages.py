@@ -60,10 +60,12 @@ class DevicesReply(Message):
 
 
 class QueueReply(Message):
-    """The truth about the queue in three numbers; never one green light."""
+    """The truth about the queue in four numbers; never one green light."""
 
     waiting: int
     accepted: int
+    held: int
+    """Stored at head office and set apart there, each with its reason: on nobody's desk until somebody looks."""
     refused: int
     """Set aside for good by head office, with its reason; never dropped here."""
     oldest_waiting_s: float | None
@@ -104,6 +106,7 @@ class SyncReply(Message):
     problem: ErrorBody | None
     sent: int
     accepted: int
+    held: int
     next_round_s: float | None
 
 

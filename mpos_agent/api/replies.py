@@ -73,10 +73,11 @@ def devices(report: DeviceReport) -> DevicesReply:
 
 
 def queue(counts: QueueCounts) -> QueueReply:
-    """The three numbers and the oldest age."""
+    """The four numbers and the oldest age."""
     return QueueReply(
         waiting=counts.waiting,
         accepted=counts.accepted,
+        held=counts.held,
         refused=counts.refused,
         oldest_waiting_s=counts.oldest_waiting_s,
     )
@@ -116,6 +117,7 @@ def last_round(last: LastRound, now: datetime.datetime) -> SyncReply:
         problem=_error_body(last.problem) if last.problem else None,
         sent=last.sent,
         accepted=last.accepted,
+        held=last.held,
         next_round_s=max(0.0, (last.next_at - now).total_seconds()) if last.next_at else None,
     )
 

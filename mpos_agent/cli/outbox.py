@@ -1,11 +1,14 @@
-"""``mpos-agent outbox``: what waits, what head office accepted, what it refused and why, and how old the oldest is."""
+"""``mpos-agent outbox``: what waits, what head office accepted, holds or refused and why, and how old the oldest is."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption, ago
+from mpos_agent.cli.verdict import Standing, because, standing
 
 
 def outbox(
@@ -33,8 +36,10 @@ def outbox(
     age = f", tertua {ago(oldest)}" if oldest is not None else ""
     age_en = f", oldest {ago(oldest)}" if oldest is not None else ""
     shell.say(
-        f"{queue['waiting']} menunggu{age}; {queue['accepted']} diterima; {queue['refused']} ditolak.",
-        f"{queue['waiting']} waiting{age_en}; {queue['accepted']} accepted; {queue['refused']} refused.",
+        f"{queue['waiting']} menunggu{age}; {queue['accepted']} diterima; {queue['held']} ditahan; "
+        f"{queue['refused']} ditolak.",
+        f"{queue['waiting']} waiting{age_en}; {queue['accepted']} accepted; {queue['held']} held; "
+        f"{queue['refused']} refused.",
     )
     if not queue["rows"]:
         return
@@ -42,6 +47,22 @@ def outbox(
         "no", Column("paket / packet", overflow="fold"), "keadaan / state", "kali / tries", "jawaban / answer"
     )
     for row in queue["rows"]:
-        answer = row["receipt_no"] or row["reason"] or row["verdict"] or row["last_error"] or "-"
-        table.add_row(f"{row['lane']} {row['seq']}", row["packet_id"], row["state"], str(row["attempts"]), answer)
+        table.add_row(
+            f"{row['lane']} {row['seq']}", row["packet_id"], row["state"], str(row["attempts"]), _answer(shell, row)
+        )
     shell.console.print(table)
+
+
+def _answer(shell: Shell, row: Mapping[str, Any]) -> str:
+    number = escape(str(row["receipt_no"]))
+    because_id, because_en = (escape(text) for text in because(row))
+    match standing(row):
+        case Standing.ACCEPTED:
+            return f"[green]{number}[/green]"
+        case Standing.HELD:
+            told = shell.both(f"disimpan, tetapi ditahan: {because_id}", f"stored, but held: {because_en}")
+            return f"[yellow]{number} {told}[/yellow]"
+        case Standing.REFUSED:
+            return f"[red]{shell.both(f'ditolak: {because_id}', f'refused: {because_en}')}[/red]"
+        case Standing.WAITING:
+            return escape(row["last_error"] or "-")

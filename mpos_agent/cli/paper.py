@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from mpos_agent.cli.shell import Shell
+from mpos_agent.cli.verdict import Standing, because, standing
 
 _SUMMARY = (
     ("claimant.name", "Nama", "Name"),
@@ -122,17 +123,32 @@ class Paper:
 
     def receipt(self, packet: Mapping[str, Any] | None) -> None:
         """Whether head office has it already: only its signed receipt says so."""
-        if packet is not None and packet["receipt_no"]:
+        where = standing(packet)
+        if packet is None or where is Standing.WAITING:
+            self._shell.say(
+                "Menunggu dikirim; paket aman di mesin ini dan berangkat sendiri bila ada jaringan.",
+                "Waiting to be sent; the packet is safe on this machine and leaves by itself when there is a network.",
+                "yellow",
+            )
+            return
+        because_id, because_en = (escape(text) for text in because(packet))
+        if where is Standing.ACCEPTED:
             self._shell.say(
                 f"Kantor pusat menerima: {packet['receipt_no']} (tanda tangan diperiksa).",
                 f"Head office has it: {packet['receipt_no']} (signature verified).",
                 "green",
             )
+        elif where is Standing.HELD:
+            self._shell.say(
+                f"Kantor pusat: disimpan, tetapi ditahan: {because_id}; {packet['receipt_no']}. Panggil penyelia.",
+                f"Head office: stored, but held: {because_en}; {packet['receipt_no']}. Call the supervisor.",
+                "bold yellow",
+            )
         else:
             self._shell.say(
-                "Menunggu dikirim; paket aman di mesin ini dan berangkat sendiri bila ada jaringan.",
-                "Waiting to be sent; the packet is safe on this machine and leaves by itself when there is a network.",
-                "yellow",
+                f"Kantor pusat menolak paket ini: {because_id}. Paket tetap di mesin ini; panggil teknisi.",
+                f"Head office refused this packet: {because_en}. It stays on this machine; call the technician.",
+                "red",
             )
 
     def _attempt(self, facts: Mapping[str, Any]) -> None:

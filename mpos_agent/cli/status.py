@@ -53,6 +53,7 @@ def _table(shell: Shell, reply: Mapping[str, Any]) -> Table:
     row("Klaim terbuka", "Open claims", str(reply["open_claims"]))
     row("Menunggu dikirim", "Waiting", _waiting(shell, queue))
     row("Diterima pusat", "Accepted", str(queue["accepted"]))
+    row("Ditahan pusat", "Held", f"[yellow]{queue['held']}[/yellow]" if queue["held"] else "0")
     row("Ditolak pusat", "Refused", f"[red]{queue['refused']}[/red]" if queue["refused"] else "0")
     row("Hubungan terakhir", "Last round", _round(shell, last))
     clock = shell.both("dipastikan pusat", "confirmed") if reply["clock_trusted"] else ""

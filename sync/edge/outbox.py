@@ -40,6 +40,8 @@ class LaneCounts:
     ready_bytes: int
     acked: int
     purged: int
+    held: int
+    """Of ``acked`` and ``purged``, those head office keeps in quarantine: stored there, and on nobody's desk."""
     dead: int
     oldest_ready_at: datetime | None
 
@@ -232,6 +234,9 @@ class Outbox:
             for row in tx.execute("SELECT * FROM outbox_counts WHERE lane = ?", (lane.value,)).fetchall()
         }
         packets = {state: kept[state]["packets"] if state in kept else 0 for state in RowState}
+        held = tx.execute(
+            "SELECT count(*) AS packets FROM outbox_rows WHERE lane = ? AND verdict = 'quarantined'", (lane.value,)
+        ).fetchone()
         oldest = tx.execute(
             "SELECT queued_at_ms FROM outbox_rows WHERE lane = ? AND state = 'READY' ORDER BY id LIMIT 1",
             (lane.value,),
@@ -245,6 +250,7 @@ class Outbox:
             ready_bytes=kept[RowState.READY]["bytes"] if RowState.READY in kept else 0,
             acked=packets[RowState.ACKED],
             purged=packets[RowState.PURGED],
+            held=held["packets"],
             dead=packets[RowState.DEAD],
             oldest_ready_at=None if oldest is None else from_milliseconds(oldest["queued_at_ms"]),
         )

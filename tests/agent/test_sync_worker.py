@@ -1,12 +1,15 @@
 """The thread that carries the queue: woken at once, patient after failures, never ended by one."""
 
+import dataclasses
 import datetime
 import threading
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 
 from mpos_agent.sync_worker import SyncWorker
+from sync.edge.outbox_row import OutboxRow
 from sync.edge.uploader import RoundOutcome, RoundResult
 from sync.errors import Cause, NotEnrolledError, StorageFullError
 
@@ -68,6 +71,14 @@ def test_a_round_is_made_at_start_and_another_as_soon_as_something_is_queued(sta
     worker.wake()
     rounds.wait()
     assert rounds.asked == [False, False]
+
+
+def test_a_packet_that_is_held_is_not_counted_as_accepted(start: Start) -> None:
+    """One of two is in quarantine: the round tells both numbers."""
+    rows: tuple[OutboxRow, ...] = (cast("OutboxRow", object()), cast("OutboxRow", object()))
+    delivered = dataclasses.replace(DELIVERED, sent=2, acked=rows, quarantined=1)
+    last = start(Rounds(delivered)).round_now(PATIENCE_S)
+    assert (last.sent, last.accepted, last.held) == (2, 1, 1)
 
 
 def test_a_round_that_somebody_asks_for_goes_ahead_of_every_pause(start: Start) -> None:

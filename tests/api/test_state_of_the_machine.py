@@ -32,7 +32,7 @@ def test_status_tells_devices_queue_and_head_office_apart(rig: Rig) -> None:
     assert status["devices"]["card_reader"] == "socket card.sock"
     assert status["devices"]["sam_reader"] == "socket sam.sock"
     assert [found["driver"] for found in status["devices"]["scanners"]] == ["virtual"]
-    assert status["queue"] == {"waiting": 0, "accepted": 0, "refused": 0, "oldest_waiting_s": None}
+    assert status["queue"] == {"waiting": 0, "accepted": 0, "held": 0, "refused": 0, "oldest_waiting_s": None}
     assert status["sync"]["problem"]["code"] == "head_office_connection_refused"
     assert status["clock_trusted"] is False
 
