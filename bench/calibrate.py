@@ -158,7 +158,7 @@ def strangers(groups: Sequence[Group], weights: Real, small: float) -> tuple[Rea
 
 
 def smallness(groups: Sequence[Group], weights: Real) -> float:
-    """The weight at which strangers' windows with little to trust pass as often as whole prints (bisection)."""
+    """The weight at which strangers' windows reach the 0.1 % threshold of whole prints that often (bisection)."""
     whole = [group for group in groups if not group.window]
     low, high = -8.0, 0.0
     for _ in range(30):
@@ -166,8 +166,9 @@ def smallness(groups: Sequence[Group], weights: Real) -> float:
         score, share = strangers(whole, weights, middle)
         threshold = score[np.searchsorted(np.cumsum(share), TAIL_FROM)]
         tiny = [
-            raw(group, weights, middle)[~group.mated & (group.evidence[:, 3] < np.log1p(par.SMALL_TRUST / 2))]
+            raw(group, weights, middle)[~group.mated & (group.evidence[:, 3] < np.log1p(par.SMALL_TRUST))]
             for group in groups
+            if group.window
         ]
         if float((np.concatenate(tiny) > threshold).mean()) > TAIL_FROM:
             high = middle

@@ -147,19 +147,19 @@ FLOW_FLOOR: Final = 0.3
 
 # --- score -----------------------------------------------------------------------------------------------------
 
-WEIGHT_SHARE: Final = 7.267
-WEIGHT_INFORMATION: Final = 2.079
-WEIGHT_FLOW: Final = -1.687
-WEIGHT_FEWER: Final = -2.636
-WEIGHT_MORE: Final = -2.540
-WEIGHT_CONSTANT: Final = -0.245
+WEIGHT_SHARE: Final = 7.126
+WEIGHT_INFORMATION: Final = 2.049
+WEIGHT_FLOW: Final = -1.447
+WEIGHT_FEWER: Final = -1.494
+WEIGHT_MORE: Final = -3.025
+WEIGHT_CONSTANT: Final = -2.219
 """Log-odds per unit of each part of the evidence, and without any; from ``python -m bench calibrate``."""
 
 TRUST_FLOOR: Final = 10.0
 """Trust below which having fewer minutiae no longer counts in favour of a match."""
 
 SMALL_TRUST: Final = 20.0
-WEIGHT_SMALL: Final = -2.5
+WEIGHT_SMALL: Final = -2.35
 """Trusted minutiae below which the poorer side is small, and log-odds per unit of log(1 + trust) short of that.
-A few minutiae find a place on any finger: without this, windows of 90-180 px cut from a stranger's print pass ten to
-sixty times as often as whole prints; with it at most twice as often."""
+A few minutiae find a place on any finger: without this, windows of 90 to 180 px cut from a stranger's print pass ten to
+sixty times as often as whole prints; with it as often. From ``python -m bench calibrate``."""
