@@ -71,6 +71,9 @@ _FORM: tuple[Choice, ...] = (
 )
 
 
+_ACCUSATION = "SUSPECTED_IMPERSONATION"
+
+
 class AtTheTerminal:
     """One question at a time; what was typed is checked by the agent, which asks again where it must."""
 
@@ -96,14 +99,14 @@ class AtTheTerminal:
 
     def start(self, tables: Mapping[str, Any]) -> Fields:
         """Programme, reason, membership, relation."""
-        programme = self._choose("Program", "Programme", _coded(tables["programmes"]))
+        programme = self._choose("Program", "Programme", _coded(tables["programmes"]), enter=1)
         reasons = [row for row in tables["reasons"] if programme in row["programmes"]] or tables["reasons"]
         reason = self._choose("Alasan", "Reason", _coded(reasons))
         return {
             "programme": programme,
             "reason_code": reason,
-            "segment": self._choose("Kepesertaan", "Membership", _SEGMENTS),
-            "relation": self._choose("Yang mengajukan", "Who claims", _RELATIONS),
+            "segment": self._choose("Kepesertaan", "Membership", _SEGMENTS, enter=1),
+            "relation": self._choose("Yang mengajukan", "Who claims", _RELATIONS, enter=1),
             "ticket": self._ask("Nomor antrean (boleh kosong)", "Queue ticket (may be empty)", empty=True) or None,
         }
 
@@ -149,7 +152,11 @@ class AtTheTerminal:
         return True
 
     def _second_person(self, facts: Mapping[str, Any], tables: Mapping[str, Any]) -> Fields:
-        codes = [row for row in tables["fallbacks"] if row["code"] in facts["codes"]]
+        # What this claim came here for first; the accusation is never what a tired finger finds on top.
+        codes = sorted(
+            (row for row in tables["fallbacks"] if row["code"] in facts["codes"]),
+            key=lambda row: (row["code"] == _ACCUSATION, row["code"] != facts["code"]),
+        )
         code = self._choose("Sebab", "Why", _coded(codes))
         wanted = {name for row in codes if row["code"] == code for name in row["reasons"]}
         reasons = [row for row in tables["fallback_reasons"] if row["code"] in wanted]
@@ -189,7 +196,7 @@ class AtTheTerminal:
     def _filled_form(self, view: Mapping[str, Any], tables: Mapping[str, Any]) -> Fields:
         """The form; what was typed before stands in brackets when something has to be corrected."""
         fields = self._fields(_FORM, self._form)
-        answer = self._choose("NPWP", "Tax number", _NPWP)
+        answer = self._choose("NPWP", "Tax number", _NPWP, enter=1)
         fields["npwp_answer"] = answer
         if answer == "GIVEN":
             fields["npwp"] = self._ask("Nomor NPWP", "Tax number", default=self._form.get("npwp", ""))
@@ -230,18 +237,25 @@ class AtTheTerminal:
             return Confirm.ask(question, console=self._shell.console)
         return Confirm.ask(question, console=self._shell.console, default=default)
 
-    def _choose(self, id_text: str, en_text: str, choices: Sequence[Choice]) -> str:
-        """A numbered list; the number or the code itself is taken, Enter means the first."""
+    def _choose(self, id_text: str, en_text: str, choices: Sequence[Choice], *, enter: int = 0) -> str:
+        """A numbered list; the number or the code itself is taken.
+
+        ``enter``: the number that Enter alone stands for, shown in brackets. Left out where an answer is evidence or
+        has legal weight: nobody states that two people are the same by pressing a key once too often.
+        """
         self._shell.console.print(self._shell.both(id_text, en_text))
         for number, (code, first, second) in enumerate(choices, 1):
             self._shell.console.print(f"  [bold]{number}[/bold] {code} {self._shell.both(first, second)}")
         while True:
-            typed = Prompt.ask("▸", console=self._shell.console, default="1", show_default=False).strip()
+            typed = Prompt.ask(
+                "▸", console=self._shell.console, default=str(enter or ""), show_default=bool(enter)
+            ).strip()
             if typed.isdigit() and 1 <= int(typed) <= len(choices):
                 return choices[int(typed) - 1][0]
             for code, _, _ in choices:
                 if code and typed.upper() == code:
                     return code
+            self._shell.say("Ketik salah satu nomor.", "Type one of the numbers.", "yellow")
 
 
 def _coded(rows: Sequence[Mapping[str, Any]]) -> list[Choice]:

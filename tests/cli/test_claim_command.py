@@ -195,9 +195,9 @@ def test_a_person_at_the_terminal_is_led_to_the_slip(rig: Rig) -> None:
         *OPERATOR,
         *("", "RESIGN", "", "", ""),  # first programme, reason by its code, membership, relation, no ticket
         *("y", "2"),  # the member agrees; the notice was read aloud
-        *("", "9", "NO_TEMPLATE_ON_CHIP"),  # the code that is offered; a number that is not there; the reason
-        *(*SUPERVISOR, "1"),  # second person, the same person on the photo
-        *([""] * 4 * papers),  # each paper: the first kind, one page, legible, not scanned
+        *("", "1", "9", "NO_TEMPLATE_ON_CHIP"),  # Enter chooses no code; a number that is not there; the reason
+        *(*SUPERVISOR, "", "1"),  # second person; Enter compares no photo; the same person
+        *(["1", "", "", ""] * papers),  # each paper: the first kind, one page, legible, not scanned
         *("1", "", "", "", "", "", "", "n"),  # a wrong KPJ, nothing else, no tax number, no account
         *("99ZZ0000001", "", "", "", "", "", "", "n"),  # corrected
         "y",  # the member confirms

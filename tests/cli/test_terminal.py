@@ -1,0 +1,90 @@
+"""Questions at the terminal, one by one: what a key too many, or a slip of the finger, can and cannot do."""
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from rich.console import Console
+from rich.text import TextType
+
+from config.schema import Language
+from config.tables import load_tables
+from mpos_agent.api import replies
+from mpos_agent.cli.shell import Shell
+from mpos_agent.cli.terminal import AtTheTerminal
+from tests.api.rig import settings_for
+
+TABLES = replies.tables(load_tables())
+
+
+class Keyboard(Console):
+    """A terminal at which these lines are typed, one for each question; keeps what was shown."""
+
+    def __init__(self, typed: Iterable[str]) -> None:
+        super().__init__(width=200, record=True, file=io.StringIO())
+        self._typed = iter(typed)
+
+    def input(
+        self,
+        prompt: TextType = "",
+        *,
+        markup: bool = True,
+        emoji: bool = True,
+        password: bool = False,
+        stream: IO[str] | None = None,
+    ) -> str:
+        self.print(prompt, markup=markup, end="")
+        try:
+            line = next(self._typed)
+        except StopIteration:
+            raise EOFError from None
+        self.print("" if password else line, markup=False)
+        return line
+
+
+def at(folder: Path, *typed: str) -> tuple[AtTheTerminal, Keyboard]:
+    """A person who types these lines."""
+    keyboard = Keyboard(typed)
+    settings = settings_for(folder)
+    shell = Shell(settings, folder / "agent.toml", False, Language.ID, None, keyboard)
+    return AtTheTerminal(shell), keyboard
+
+
+def prompt_for(step: str, **facts: Any) -> Mapping[str, Any]:
+    return {"step": step, "code": step.upper(), "facts": facts}
+
+
+FALLBACK = prompt_for(
+    "fallback", code="NO_CHIP", codes=["CHIP_UNREADABLE", "NO_CHIP", "SUSPECTED_IMPERSONATION"], reasons=[]
+)
+
+
+def test_the_reason_the_claim_came_for_stands_first_and_the_accusation_last(tmp_path: Path) -> None:
+    """Number one is the claim's own code; nobody is suspected by being on top of a list."""
+    person, seen = at(tmp_path, "1", "1", "sup1", "739146", "1")
+    answer = person.answer(FALLBACK, {}, TABLES)
+    assert answer["code"] == "NO_CHIP"
+    shown = seen.export_text()
+    assert shown.index("1 NO_CHIP") < shown.index("2 CHIP_UNREADABLE") < shown.index("3 SUSPECTED_IMPERSONATION")
+
+
+@pytest.mark.parametrize("enters", range(3))
+def test_enter_chooses_nothing_that_is_evidence(tmp_path: Path, enters: int) -> None:
+    """Code, reason, photo: Enter alone asks again, at every one of them."""
+    numbers = ["1", "1", "sup1", "739146", "2"]
+    numbers.insert((0, 1, 4)[enters], "")
+    person, seen = at(tmp_path, *numbers)
+    answer = person.answer(FALLBACK, {}, TABLES)
+    assert (answer["code"], answer["photo_compare"]) == ("NO_CHIP", "UNSURE")
+    assert "Ketik salah satu nomor" in seen.export_text()
+
+
+def test_enter_says_nothing_of_photo_or_papers(tmp_path: Path) -> None:
+    """The operator's own comparison, and each paper, are answered or asked again."""
+    person, _ = at(tmp_path, "", "", "3")
+    assert person.answer(prompt_for("photo_check"), {}, TABLES) == {"result": "NOT_SAME"}
+    view = {"wanted_documents": [{"any_of": ["KPJ_CARD"], "mandatory": True}]}
+    person, _ = at(tmp_path, "", "2")
+    assert person.answer(prompt_for("documents"), view, TABLES) == {"documents": []}
