@@ -6,6 +6,7 @@ of the program and asks that it has a row here.
 """
 
 import enum
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -564,6 +565,14 @@ _SYNC: Mapping[str, Row] = {
         "The disk is full",
         "free some space and repeat; nothing is lost, and nothing unsaved is shown as saved",
     ),
+    "storage_read_only": Row(
+        Exit.STORAGE,
+        500,
+        "Penyimpanan tidak dapat ditulisi",
+        "teknisi: periksa pemilik dan izin foldernya; bila disk dipasang hanya-baca, periksa disknya (dmesg)",
+        "The storage cannot be written",
+        "technician: check owner and mode of its folder; if the disk was made read-only, check the disk (dmesg)",
+    ),
     "storage_broken": Row(
         Exit.STORAGE,
         500,
@@ -819,6 +828,8 @@ _HEAD_OFFICE: Mapping[str, Row] = {
     ),
 }
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 TABLE: Mapping[str, Row] = {**_DEVICE, **_AGENT, **_CLAIM, **_MATCHER, **_SYNC, **_HEAD_OFFICE}
 
 
@@ -828,6 +839,9 @@ def outcome_of(error: BaseException) -> Outcome:
     if isinstance(error, HeadOfficeError):
         # One class, because all of them mean "later"; the cures differ by cause.
         code = f"head_office_{error.cause}"
+    if isinstance(error, OSError) and error.errno in _FULL:
+        # Whatever was being written: no bug of ours, and the cure is the same. The name of the file is not repeated.
+        return told("storage_full", retryable=True, detail=error.strerror or "")
     if not isinstance(code, str) or code not in TABLE:
         return told("internal")
     return told(code, retryable=bool(getattr(type(error), "retryable", False)), detail=str(error))

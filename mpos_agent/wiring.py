@@ -39,9 +39,10 @@ from mpos_agent.sign_in import SignIns
 from mpos_agent.sync_worker import SyncWorker
 from sync.edge.breaker import Breaker
 from sync.edge.clock import HeadOfficeTime, SystemClock
-from sync.edge.database import Database
+from sync.edge.database import Database, by_errno
 from sync.edge.head_office_client import Timeouts
 from sync.edge.outbox import Outbox
+from sync.errors import StorageFullError, StorageReadOnlyError
 from sync.packet import ClaimPacket, TimeZone
 
 IDENTITY_FOLDER = "identity"
@@ -186,11 +187,18 @@ def _build(settings: Settings, database: Database) -> Agent:
 
 
 def make_folder(folder: Path, mode: int) -> None:
-    """Under systemd it is there already, with the right owner; started by hand it is made. Raises FolderError."""
+    """Under systemd it is there already, with the right owner; started by hand it is made.
+
+    Raises FolderError, StorageFullError, StorageReadOnlyError.
+    """
     try:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
-        raise FolderError(f"{folder}: {error.strerror}") from error
+        told = by_errno(error, folder, "make")
+        raise told if isinstance(told, StorageFullError) else FolderError(f"{folder}: {error.strerror}") from error
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        # Linux makes a disk read-only when it fails; rights do not show it.
+        raise StorageReadOnlyError(folder, "write", "the file system is read-only")
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise FolderError(f"{folder}: this user may not write there")
 

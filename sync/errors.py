@@ -149,6 +149,12 @@ class StorageFullError(StorageError):
     retryable = True
 
 
+class StorageReadOnlyError(StorageError):
+    """Nothing can be written there: a wrong owner or mode, or a disk the kernel made read-only after an error."""
+
+    code = "storage_read_only"
+
+
 class StorageBrokenError(StorageError):
     """The disk failed a read or a flush. The file must be closed and checked before anybody trusts it again."""
 

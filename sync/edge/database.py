@@ -8,6 +8,7 @@ A file that is damaged is set aside, never repaired or recreated in place: it ma
 has. The queue that starts behind it draws new epochs, so that head office sees the break.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -27,6 +28,7 @@ from sync.errors import (
     StorageError,
     StorageFullError,
     StorageInUseError,
+    StorageReadOnlyError,
     StorageSettingError,
 )
 
@@ -42,6 +44,8 @@ APPLICATION_ID = 0x4D504F53
 BUSY_TIMEOUT_MS = 5_000
 """Only a stray program that holds the file for a moment is waited for: we have no second connection."""
 FULL, INCREMENTAL = 2, 2
+ROOM_TO_START = 128 * 1024
+"""Bytes: the index of the log (32 KiB), a first page of log and database, and what the file system itself takes."""
 
 
 class Transaction:
@@ -70,8 +74,8 @@ class Database:
         Another process has it open.
     StorageSettingError
         The engine is too old, does not take a setting, or the file belongs to another program.
-    StorageFullError, StorageBrokenError
-        The disk is full, or failed.
+    StorageFullError, StorageReadOnlyError, StorageBrokenError
+        The disk is full, takes no writing, or failed.
     """
 
     def __init__(self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -158,15 +162,18 @@ class Database:
         try:
             lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageError(lock_path, "open", error.strerror or "") from error
+            raise by_errno(error, lock_path, "open") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError as error:
             holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
             os.close(lock)
             raise StorageInUseError(self.path, "open", f"held by process {holder or 'unknown'}") from error
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(lock)
+            raise by_errno(error, lock_path, "lock") from error
         return lock
 
     def _open_or_set_aside(self, now: Callable[[], datetime]) -> sqlite3.Connection:
@@ -185,9 +192,12 @@ class Database:
             # The log goes with its database, and before it: it may hold packets the main file does not have yet,
             # and left alone after a crash in between it would be replayed into the file that starts anew.
             part = self.path.with_name(self.path.name + suffix)
-            if part.exists():
-                part.rename(target.with_name(target.name + suffix))
-                flush_folder(self.path.parent)
+            try:
+                if part.exists():
+                    part.rename(target.with_name(target.name + suffix))
+                    flush_folder(self.path.parent)
+            except OSError as error:
+                raise by_errno(error, part, "set aside") from error
         self.set_aside, self._broken = target, ""
         return self._open()
 
@@ -196,9 +206,9 @@ class Database:
             try:
                 # Created by us, so that nobody else can ever read it; SQLite gives its log the same mode.
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                flush_folder(self.path.parent)
             except OSError as error:
-                raise StorageError(self.path, "open", error.strerror or "") from error
-            flush_folder(self.path.parent)
+                raise by_errno(error, self.path, "open") from error
             connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
             )
@@ -274,7 +284,32 @@ class Database:
                 raise StorageCorruptError(self.path, doing, str(error)) from error
             if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 self._broken = str(error)
+                if doing == "open" and _no_room(self.path.parent):
+                    # Making the files beside the database fails with "disk I/O error" where writing into it says
+                    # "full". Only at the start: of a file in use a failed write must be believed to be just that.
+                    raise StorageFullError(self.path, doing, str(error)) from error
                 raise StorageBrokenError(self.path, doing, str(error)) from error
             if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StorageInUseError(self.path, doing, str(error)) from error
             raise
+
+
+def by_errno(error: OSError, path: Path, doing: str) -> StorageError:
+    """What the operating system said of a file, by cause."""
+    kinds: Mapping[int | None, type[StorageError]] = {
+        errno.ENOSPC: StorageFullError,
+        errno.EDQUOT: StorageFullError,
+        errno.EROFS: StorageReadOnlyError,
+        errno.EACCES: StorageReadOnlyError,
+        errno.EPERM: StorageReadOnlyError,
+        errno.EIO: StorageBrokenError,
+    }
+    return kinds.get(error.errno, StorageError)(path, doing, error.strerror or "")
+
+
+def _no_room(folder: Path) -> bool:
+    try:
+        facts = os.statvfs(folder)
+    except OSError:
+        return False  # the disk does not even tell: what it failed at before is the cause
+    return facts.f_bavail * facts.f_frsize < ROOM_TO_START or (facts.f_files > 0 and facts.f_favail == 0)

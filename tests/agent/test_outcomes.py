@@ -1,5 +1,6 @@
 """Whatever goes wrong is told in one sentence with cause and cure, in both languages."""
 
+import errno
 import importlib
 import pkgutil
 from types import ModuleType
@@ -94,6 +95,13 @@ def test_everything_found_in_an_input_has_its_sentence(finding: Block | Caution)
     for sentence in (text.id, text.en):
         assert sentence.endswith(".")
         assert ";" in sentence or "," in sentence or ". " in sentence
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_no_bug_wherever_it_is_met(number: int) -> None:
+    """A token, a log or a key that does not fit any more has the same cure as the queue."""
+    outcome = outcome_of(OSError(number, "No space left on device", "/var/lib/mpos-agent/callers.json.tmp"))
+    assert (outcome.code, outcome.exit_code) == ("storage_full", Exit.STORAGE)
 
 
 def test_an_error_without_a_code_is_our_bug_and_shows_nothing_of_itself() -> None:
