@@ -35,6 +35,9 @@ from mpos_agent.people import Person
 from mpos_agent.sync_worker import LastRound
 from sync.edge.outbox_row import OutboxRow
 
+_WORDS = ("state",)
+"""Groups of the texts that translate a code of ours for people."""
+
 
 def status(agent: Agent) -> StatusReply:
     """Everything a technician asks first."""
@@ -209,6 +212,7 @@ def tables(content: Tables) -> dict[str, Any]:
             {"code": row.code, **_named(row.name), "reasons": list(row.reasons)} for row in content.fallbacks.values()
         ],
         "fallback_reasons": [{"code": row.code, **_named(row.name)} for row in content.fallback_reasons.values()],
+        "words": {group: _words(content, group) for group in _WORDS},
         "banks": [{"code": row.code, "name": row.name} for row in content.banks.values()],
         "consent": {
             "version": content.consent.version,
@@ -221,6 +225,11 @@ def tables(content: Tables) -> dict[str, Any]:
 
 def _requirements(rows: Sequence[Requirement]) -> list[dict[str, Any]]:
     return [{"any_of": list(row.any_of), "segments": list(row.segments), "mandatory": row.mandatory} for row in rows]
+
+
+def _words(content: Tables, group: str) -> dict[str, dict[str, str]]:
+    prefix = f"{group}."
+    return {key.removeprefix(prefix): _named(text) for key, text in content.texts.items() if key.startswith(prefix)}
 
 
 def _named(text: Text) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Answers(Protocol):
     def start(self, tables: Mapping[str, Any]) -> Fields:
         """Programme, reason, segment, relation."""
 
-    def resume(self, open_claims: list[Mapping[str, Any]]) -> str | None:
+    def resume(self, open_claims: list[Mapping[str, Any]], tables: Mapping[str, Any]) -> str | None:
         """Which open claim to go on with; None for a new one."""
 
     def answer(self, prompt: Mapping[str, Any], view: Mapping[str, Any], tables: Mapping[str, Any]) -> Fields:
@@ -93,7 +93,7 @@ class AnswersFile:
         """``[claim]`` as it stands."""
         return self._section("claim")
 
-    def resume(self, open_claims: list[Mapping[str, Any]]) -> str | None:
+    def resume(self, open_claims: list[Mapping[str, Any]], tables: Mapping[str, Any]) -> str | None:
         """A new claim; an old one only when the command line names it."""
         return None
 

@@ -88,7 +88,7 @@ class _Walk:
     def _opened(self, resume: str | None) -> Mapping[str, Any] | None:
         """The open claim that was asked for, or a new one; None when it is blocked."""
         open_claims = [one for one in self._client.get("/v1/claims")["claims"] if one["readable"]]
-        wanted = resume or self._answers.resume(open_claims)
+        wanted = resume or self._answers.resume(open_claims, self._tables)
         if wanted == "last":
             wanted = open_claims[-1]["claim_id"] if open_claims else None
         if wanted is not None:

@@ -1,15 +1,19 @@
 """Answers from a person at the terminal: questions in Indonesian first, English beside, defaults in brackets."""
 
+import datetime
 import hashlib
 import mimetypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.prompt import Confirm, Prompt
 
+from mpos_agent.claim.steps.slip import local_time
 from mpos_agent.cli.answers import Fields
 from mpos_agent.cli.shell import Shell
+from sync.packet import TimeZone
 
 Choice = tuple[str, str, str]
 """Code or field name, Indonesian, English."""
@@ -85,17 +89,25 @@ class AtTheTerminal:
         """Staff number and PIN."""
         return {"person_id": self._ask("Nomor petugas", "Staff number"), "pin": self._ask("PIN", "PIN", hidden=True)}
 
-    def resume(self, open_claims: list[Mapping[str, Any]]) -> str | None:
-        """Offer the open claims; Enter begins a new one."""
+    def resume(self, open_claims: list[Mapping[str, Any]], tables: Mapping[str, Any]) -> str | None:
+        """Offer the open claims, by their numbers; 0 or Enter begins a new one."""
         if not open_claims:
             return None
-        new = ("", "klaim baru", "new claim")
-        choices = [new] + [
-            (str(number), f"{one['programme']} {one['opened_at']} {one['state']}", str(one["ticket"] or ""))
-            for number, one in enumerate(open_claims, 1)
-        ]
-        chosen = self._choose("Lanjutkan klaim terbuka?", "Go on with an open claim?", choices)
-        return str(open_claims[int(chosen) - 1]["claim_id"]) if chosen else None
+        self._shell.console.print(self._shell.both("Lanjutkan klaim terbuka?", "Go on with an open claim?"))
+        for number, one in enumerate(open_claims, 1):
+            state = tables["words"]["state"][one["state"]]
+            opened = local_time(
+                datetime.datetime.fromisoformat(one["opened_at"]), TimeZone(self._shell.settings.site.zone.value)
+            )
+            facts = (one["programme"], opened, one["operator_id"], one["ticket"] or "")
+            self._shell.console.print(f"  [bold]{number}[/bold] {escape(' · '.join(fact for fact in facts if fact))}")
+            self._shell.console.print(f"    {self._shell.both(state['name_id'], state['name_en'])}")
+        self._shell.console.print(f"  [bold]0[/bold] {self._shell.both('klaim baru', 'new claim')}")
+        while True:
+            typed = self._typed("0")
+            if typed.isdigit() and int(typed) <= len(open_claims):
+                return str(open_claims[int(typed) - 1]["claim_id"]) if int(typed) else None
+            self._say_numbers()
 
     def start(self, tables: Mapping[str, Any]) -> Fields:
         """Programme, reason, membership, relation."""
@@ -247,15 +259,20 @@ class AtTheTerminal:
         for number, (code, first, second) in enumerate(choices, 1):
             self._shell.console.print(f"  [bold]{number}[/bold] {code} {self._shell.both(first, second)}")
         while True:
-            typed = Prompt.ask(
-                "▸", console=self._shell.console, default=str(enter or ""), show_default=bool(enter)
-            ).strip()
+            typed = self._typed(str(enter or ""))
             if typed.isdigit() and 1 <= int(typed) <= len(choices):
                 return choices[int(typed) - 1][0]
             for code, _, _ in choices:
                 if code and typed.upper() == code:
                     return code
-            self._shell.say("Ketik salah satu nomor.", "Type one of the numbers.", "yellow")
+            self._say_numbers()
+
+    def _typed(self, enter: str) -> str:
+        answer = Prompt.ask("▸", console=self._shell.console, default=enter, show_default=bool(enter))
+        return answer.strip()
+
+    def _say_numbers(self) -> None:
+        self._shell.say("Ketik salah satu nomor.", "Type one of the numbers.", "yellow")
 
 
 def _coded(rows: Sequence[Mapping[str, Any]]) -> list[Choice]:

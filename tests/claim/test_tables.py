@@ -15,6 +15,7 @@ from matcher.quality import QualityReason
 from mpos_agent.claim.draft import FallbackCode
 from mpos_agent.claim.findings import Block, Caution
 from mpos_agent.claim.policy import Policy
+from mpos_agent.claim.states import State
 from mpos_agent.people import Refusal
 from sync.packet import Basis, Programme, Relation, Segment
 
@@ -62,6 +63,8 @@ def test_every_value_of_scanner_and_sign_in_has_its_sentence() -> None:
         assert TABLES.texts[f"refusal.{refusal}"]
     for finger in range(11):
         assert TABLES.texts[f"finger.{finger}"]
+    for state in State:
+        assert TABLES.texts[f"state.{state.value}"]
     for reason in QualityReason:
         assert TABLES.texts[f"quality.{reason.value}"]
 

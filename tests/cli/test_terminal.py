@@ -88,3 +88,32 @@ def test_enter_says_nothing_of_photo_or_papers(tmp_path: Path) -> None:
     view = {"wanted_documents": [{"any_of": ["KPJ_CARD"], "mandatory": True}]}
     person, _ = at(tmp_path, "", "2")
     assert person.answer(prompt_for("documents"), view, TABLES) == {"documents": []}
+
+
+OPEN_CLAIMS: list[Mapping[str, Any]] = [
+    {
+        "claim_id": f"claim-{number}",
+        "state": state,
+        "programme": "JHT",
+        "opened_at": "2026-11-20T02:10:00+00:00",
+        "operator_id": "op1",
+        "ticket": ticket,
+        "readable": True,
+    }
+    for number, (state, ticket) in enumerate((("IDENTIFIED", "A-17"), ("DRAFT", None)), 1)
+]
+
+
+@pytest.mark.parametrize(("typed", "chosen"), [("1", "claim-1"), ("2", "claim-2"), ("0", None), ("", None)])
+def test_the_number_beside_an_open_claim_is_that_claim(tmp_path: Path, typed: str, chosen: str | None) -> None:
+    """One number a claim, a new one is 0; local time, and in words where each of them stands."""
+    person, seen = at(tmp_path, "3", typed)
+    assert person.resume(OPEN_CLAIMS, TABLES) == chosen
+    shown = [line.strip() for line in seen.export_text().splitlines()]
+    assert shown[1:6] == [
+        "1 JHT · 20-NOV-2026 09:10 WIB · op1 · A-17",
+        "kartu terbaca, sidik jari belum cocok / card read, no finger matched yet",
+        "2 JHT · 20-NOV-2026 09:10 WIB · op1",
+        "dibuka, pemberitahuan belum dijawab / opened, the notice is not answered yet",
+        "0 klaim baru / new claim",
+    ]
