@@ -98,7 +98,7 @@ def follow_skin(one: Prepared, two: Prepared, pose: Pose, fit: Real) -> Aligned:
         pull = fit[first, second] * np.sqrt(one.reliability[first] * two.reliability[second])
         left = two.position[second] - position[first]
         reach = np.exp(-0.5 * (np.abs(position[:, None] - position[first]) / par.WARP_REACH) ** 2) * pull
-        position = position + (reach @ left) / (reach.sum(axis=1) + par.WARP_STIFFNESS)
+        position = position + _line(reach @ plane(left)) / (reach.sum(axis=1) + par.WARP_STIFFNESS)
         fit = _closeness(position, direction, two, spread=par.WARP_SPREAD, gate=gate, turn_gate=turn_gate)
     first, second = mutual_best(fit)
     return Aligned(pose, position, direction, first, second, fit[first, second])
@@ -116,14 +116,19 @@ def _closeness(
     position: Complex, direction: Complex, two: Prepared, *, spread: float, gate: float, turn_gate: float
 ) -> Real:
     """How well each laid-over minutia fits each of the second finger: (n, m), 0 outside the gates."""
-    here, there = _plane(position), _plane(two.position)
+    here, there = plane(position), plane(two.position)
     off = (here**2).sum(axis=1)[:, None] + (there**2).sum(axis=1) - 2.0 * (here @ there.T)  # squared, without a root
-    turn_cos = _plane(direction) @ _plane(two.direction).T
+    turn_cos = plane(direction) @ plane(two.direction).T
     fit: Real = np.exp(off * (-0.5 / spread**2) + (turn_cos - 1.0) * (1.0 / par.TURN_SPREAD**2))
     fit *= (off < gate**2) & (turn_cos > math.cos(turn_gate))
     return fit
 
 
-def _plane(points: Complex) -> Real:
-    """Complex numbers as rows of two reals."""
+def plane(points: Complex) -> Real:
+    """Complex numbers as rows of two reals: products of them stay small enough for one thread."""
     return np.ascontiguousarray(points).view(np.float64).reshape(-1, 2)
+
+
+def _line(points: Real) -> Complex:
+    """Rows of two reals as complex numbers."""
+    return np.ascontiguousarray(points).view(np.complex128).reshape(-1)

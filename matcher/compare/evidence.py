@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher.compare import parameters as par
-from matcher.compare.alignment import Aligned
+from matcher.compare.alignment import Aligned, plane
 from matcher.compare.prepared import OUTLINE_NORMALS, Prepared
 
 Real = NDArray[np.float64]
@@ -115,6 +115,6 @@ def _flow(
         trusted = weight * trust_other
         total = trusted.sum(axis=1)
         scale = trust / (total + par.FLOW_FLOOR)
-        agree += float((np.real((trusted @ other) * np.conj(own)) * scale)[inside].sum())
+        agree += float((((trusted @ plane(other)) * plane(own)).sum(axis=1) * scale)[inside].sum())
         seen += float((total * scale)[inside].sum())
     return agree / max(seen, 1.0)

@@ -30,7 +30,7 @@ def candidate_pairs(one: Prepared, two: Prepared) -> Candidates:
     differences of the bearings i to k against j to l and k to i against l to j. The weight is what remains of the
     similarity after a few rounds of w <- w (own + agreement w), after the relaxation of MCC.
     """
-    similarity = one.cylinder @ two.cylinder.T
+    similarity = _similarity(one, two)
     similarity *= np.sqrt(np.outer(one.reliability, two.reliability))
     similarity[np.real(np.conj(one.direction)[:, None] * two.direction) <= par.MAX_TURN_COS] = 0.0
     flat = similarity.ravel()
@@ -44,6 +44,17 @@ def candidate_pairs(one: Prepared, two: Prepared) -> Candidates:
         weight = weight * (floor + agreement @ weight)
         weight = weight / (weight.max() + 1e-12)
     return Candidates(first, second, agreement, weight)
+
+
+def _similarity(one: Prepared, two: Prepared) -> NDArray[np.float32]:
+    """Product of the descriptors, a few rows at a time.
+
+    Above some size the matrix library starts threads, which cost ten times what so small a product does, and round
+    differently on another number of cores.
+    """
+    products = -(-one.cylinder.shape[0] * two.cylinder.size // par.UNTHREADED_PRODUCT)
+    # Equal parts: a single row left over would be a matrix times a vector, with a lower limit.
+    return np.concatenate([part @ two.cylinder.T for part in np.array_split(one.cylinder, products)])
 
 
 def _agreement(one: Prepared, two: Prepared, first: Index, second: Index) -> NDArray[np.float64]:

@@ -73,6 +73,9 @@ MAX_TURN_COS: Final = -0.3
 CANDIDATES: Final = 64
 """Pairs of minutiae looked at further. More finds poorer prints and costs time (quadratic)."""
 
+UNTHREADED_PRODUCT: Final = 250_000
+"""Multiplications in one matrix product that OpenBLAS still does in one thread (its limit: 262,144)."""
+
 LENGTH_TOLERANCE: Final = 5.0
 """px; how much the distance between two minutiae may differ at zero distance."""
 
