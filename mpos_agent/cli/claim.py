@@ -5,6 +5,7 @@ It never opens a device, and everything it has done so far is in the agent: stop
 taken up again with ``--resume``.
 """
 
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Annotated, Any
 
 import typer
 
+from config.errors import ConfigError
 from mpos_agent.api.client import AgentClient, RemoteError
 from mpos_agent.cli.answers import Answers, AnswersFile
 from mpos_agent.cli.live import Live
 from mpos_agent.cli.paper import Paper
 from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption
 from mpos_agent.cli.terminal import AtTheTerminal
+from mpos_agent.errors import AgentError
 from mpos_agent.outcomes import TABLE, Exit
 
 _PATHS = {
@@ -77,6 +80,16 @@ class _Walk:
             return Exit.CLAIM
         self._claim_id = view["claim_id"]
         self._paper.opened(view)
+        try:
+            return self._to_its_end(view)
+        except (KeyboardInterrupt, EOFError):
+            return self._left_open(Exit.NOT_QUEUED)
+        except (AgentError, ConfigError):
+            # What went wrong is told by whoever called us; here only what that means for the claim.
+            self._tell_how_to_go_on()
+            raise
+
+    def _to_its_end(self, view: Mapping[str, Any]) -> Exit:
         with self._shell.client() as listener, Live(self._shell, listener, self._claim_id) as live:
             while view["next"]["step"] is not None:
                 ended = self._step(view, live)
@@ -187,10 +200,12 @@ class _Walk:
 
     def _left_open(self, exit_code: Exit) -> Exit:
         self._shell.give({"result": "OPEN", "claim_id": self._claim_id, "exit": int(exit_code)})
-        command = f"mpos-agent claim --resume {self._claim_id}"
-        self._shell.say(
-            f"Klaim tetap terbuka; lanjutkan dengan: {command}",
-            f"The claim stays open; go on with: {command}",
-            "yellow",
-        )
+        self._tell_how_to_go_on()
         return exit_code
+
+    def _tell_how_to_go_on(self) -> None:
+        command = shlex.join(["mpos-agent", "claim", "--resume", self._claim_id, *self._shell.given()])
+        self._shell.say("Klaim tetap terbuka; lanjutkan dengan:", "The claim stays open; go on with:", "yellow")
+        if not self._shell.as_json:
+            # On one line whatever the width: it is there to be copied.
+            self._shell.console.print(f"  {command}", markup=False, soft_wrap=True)

@@ -16,6 +16,9 @@ from mpos_agent.outcomes import Exit
 # Typer brings its own copy of click; what it raises for wrong usage is named here through what it exports.
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
+# What Typer makes of Ctrl-C where the command itself did not answer it.
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="mpos-agent",
     help="Reads an e-KTP, verifies the holder's finger on this machine, carries the claim to head office.",
@@ -69,6 +72,9 @@ def _run(given: list[str]) -> int:
             log.set_up("ERROR", journal_prefix=False)
             logging.getLogger("mpos_agent.cli").exception("bug")
         return told
+    if result == _INTERRUPTED:
+        print(file=sys.stderr)
+        return Exit.NOT_QUEUED
     return int(result) if isinstance(result, int) else Exit.DONE
 
 

@@ -60,6 +60,11 @@ class Shell:
         settings = load_settings(config)
         return cls(settings, config, as_json, lang or settings.agent.language, token_file, Console(highlight=False))
 
+    def given(self) -> list[str]:
+        """The options by which another command reaches the same agent."""
+        options = [] if self.settings_file == DEFAULT_SETTINGS else ["--config", str(self.settings_file)]
+        return options + (["--token-file", str(self.token_file)] if self.token_file else [])
+
     def client(self) -> AgentClient:
         """A connection to the daemon with the best credential at hand. Raises CallerUnknownError, NoDaemonError."""
         run_dir = self.settings.agent.run_dir

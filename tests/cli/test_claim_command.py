@@ -1,6 +1,7 @@
 """`mpos-agent claim`: whole claims by the command line, with answers from a file or typed."""
 
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -209,11 +210,45 @@ def test_a_person_at_the_terminal_is_led_to_the_slip(rig: Rig) -> None:
 
 
 def test_interrupting_the_command_leaves_the_claim_open(rig: Rig) -> None:
-    """Standard input ends (a closed terminal): the claim is there to be resumed."""
+    """Standard input ends (a closed terminal): the claim is there to be resumed, and the line for it is shown."""
     ran = claim(rig, typed="\n".join([*OPERATOR, "", "RESIGN", "", "", "", "y"]) + "\n")
     assert ran.returncode == Exit.NOT_QUEUED
     with rig.operator() as client:
-        assert [one["state"] for one in client.get("/v1/claims")["claims"]] == ["DRAFT"]
+        (left,) = client.get("/v1/claims")["claims"]
+    assert left["state"] == "DRAFT"
+    assert resume_line(rig, left["claim_id"]) in ran.stdout
+
+
+def resume_line(rig: Rig, claim_id: str) -> str:
+    """The command that goes on with this claim at this agent."""
+    return f"--resume {claim_id} --config {rig.folder / 'agent.toml'} --token-file {rig.folder / 'token'}"
+
+
+def test_ctrl_c_at_the_card_ends_in_words(rig: Rig) -> None:
+    """Interrupted while a card is waited for: the code of the manual, and the command to go on with."""
+    rig.card.remove()
+    rig.agent._parts.card._wait_s = 600.0
+    fixed = ("--config", str(rig.folder / "agent.toml"), "--token-file", str(rig.folder / "token"))
+    (rig.folder / "answers.toml").write_text(toml(ANSWERS))
+    running = subprocess.Popen(
+        [*PROGRAM, "claim", "--answers", str(rig.folder / "answers.toml"), *fixed],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    try:
+        wait_until(lambda: rig.agent._parts.card.in_use)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=PATIENCE_S)
+    finally:
+        running.kill()
+        running.wait(PATIENCE_S)
+    with rig.operator() as client:
+        (left,) = client.get("/v1/claims")["claims"]
+    assert (running.returncode, err.strip()) == (Exit.NOT_QUEUED, "")
+    assert "Klaim tetap terbuka" in out
+    assert resume_line(rig, left["claim_id"]) in out
 
 
 def test_stopping_the_agent_ends_a_waiting_claim_with_a_sentence(rig: Rig) -> None:
