@@ -10,6 +10,7 @@ from typing import Any
 from rich.markup import escape
 from rich.prompt import Confirm, Prompt
 
+from mpos_agent.claim.steps.documents import MOST_PAGES
 from mpos_agent.claim.steps.slip import local_time
 from mpos_agent.cli.answers import Fields
 from mpos_agent.cli.shell import Shell
@@ -195,15 +196,35 @@ class AtTheTerminal:
 
     def _scan(self) -> Fields:
         """A scanned file gives checksum and size; without one only the paper was seen."""
-        pages = self._ask("Jumlah halaman", "Pages", default="1")
-        legible = self._confirm("Terbaca jelas?", "Legible?", default=True)
-        facts: Fields = {"pages": int(pages) if pages.isdigit() else 0, "legible": legible}
-        name = self._ask("Berkas pindaian (kosong: hanya dilihat)", "Scanned file (empty: only seen)", empty=True)
-        if name and Path(name).is_file():
-            content = Path(name).read_bytes()
-            mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
-            facts |= {"mime": mime, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        return facts
+        facts: Fields = {"pages": self._pages(), "legible": self._confirm("Terbaca jelas?", "Legible?", default=True)}
+        while True:
+            name = self._ask("Berkas pindaian (kosong: hanya dilihat)", "Scanned file (empty: only seen)", empty=True)
+            if not name:
+                return facts
+            try:
+                content = Path(name).expanduser().read_bytes()
+            except (OSError, RuntimeError):
+                # RuntimeError: the home folder of somebody who does not exist.
+                content = b""
+            if content:
+                mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
+                return facts | {
+                    "mime": mime,
+                    "size_bytes": len(content),
+                    "sha256": hashlib.sha256(content).hexdigest(),
+                }
+            self._shell.say(
+                f"  ✗ {escape(name)} tidak dapat dibaca atau kosong; ketik lagi.",
+                "This file cannot be read or is empty; type it again.",
+                "red",
+            )
+
+    def _pages(self) -> int:
+        while True:
+            pages = self._ask("Jumlah halaman", "Pages", default="1")
+            if pages.isascii() and pages.isdigit() and len(pages) < 9 and 1 <= int(pages) <= MOST_PAGES:
+                return int(pages)
+            self._shell.say(f"  ✗ Ketik angka 1 sampai {MOST_PAGES}.", f"Type a number, 1 to {MOST_PAGES}.", "red")
 
     def _filled_form(self, view: Mapping[str, Any], tables: Mapping[str, Any]) -> Fields:
         """The form; what was typed before stands in brackets when something has to be corrected."""

@@ -117,3 +117,26 @@ def test_the_number_beside_an_open_claim_is_that_claim(tmp_path: Path, typed: st
         "dibuka, pemberitahuan belum dijawab / opened, the notice is not answered yet",
         "0 klaim baru / new claim",
     ]
+
+
+def test_a_scan_that_is_not_there_is_asked_for_again(tmp_path: Path) -> None:
+    """Pages, then the file: what cannot be right is said at the question, and nothing else is asked anew."""
+    (tmp_path / "kpj.pdf").write_bytes(b"%PDF drawing")
+    (tmp_path / "empty.pdf").touch()
+    view = {"wanted_documents": [{"any_of": ["KPJ_CARD"], "mandatory": True}]}
+    files = [str(tmp_path / name) for name in ("missing.pdf", "empty.pdf", "kpj.pdf")]
+    person, seen = at(tmp_path, "1", "abc", "0", "501", "2", "y", *files)
+    (document,) = person.answer(prompt_for("documents"), view, TABLES)["documents"]
+    assert (document["pages"], document["size_bytes"], document["mime"]) == (2, 12, "application/pdf")
+    shown = seen.export_text()
+    assert shown.count("Ketik angka 1 sampai 500") == 3
+    assert "missing.pdf tidak dapat dibaca" in shown
+    assert "empty.pdf tidak dapat dibaca" in shown
+
+
+def test_a_paper_that_was_only_seen_needs_no_file(tmp_path: Path) -> None:
+    """Enter at the file: no checksum, no size."""
+    view = {"wanted_documents": [{"any_of": ["KPJ_CARD"], "mandatory": True}]}
+    person, _ = at(tmp_path, "1", "", "n", "")
+    answer = person.answer(prompt_for("documents"), view, TABLES)
+    assert answer == {"documents": [{"type": "KPJ_CARD", "pages": 1, "legible": False}]}

@@ -18,6 +18,8 @@ _MIME = re.compile(r"[a-z]+/[a-z0-9.+-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIELDS: Final = frozenset({"type", "pages", "mime", "size_bytes", "sha256", "legible"})
 _MOST: Final = 64
+MOST_PAGES: Final = 500
+"""Of one document; more is a slip of the finger."""
 _OURS: Final = frozenset({Caution.DOCUMENTS_MISSING, Caution.DOCUMENT_NOT_LEGIBLE})
 
 
@@ -101,7 +103,7 @@ def _document(entry: object, tables: Tables) -> Document | Found:
     size, sha256, legible = entry.get("size_bytes", 0), entry.get("sha256"), entry.get("legible", True)
     if not isinstance(kind, str) or kind not in tables.documents:
         return Found(Block.DOCUMENT_UNKNOWN, "type")
-    if not _whole(pages, 1, 500):
+    if not _whole(pages, 1, MOST_PAGES):
         return Found(Block.DOCUMENT_SHAPE, "pages")
     if not isinstance(mime, str) or len(mime) > 64 or not _MIME.fullmatch(mime):
         return Found(Block.DOCUMENT_SHAPE, "mime")
