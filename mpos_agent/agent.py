@@ -15,6 +15,7 @@ from uuid import UUID
 
 from config.tables import Tables
 from drivers.card.ektp.read import ReadStep
+from drivers.card.errors import SamMissingError
 from drivers.errors import DeviceError
 from drivers.scanner.base import ScannerInfo
 from matcher.errors import MatcherError
@@ -36,7 +37,7 @@ from mpos_agent.errors import (
 )
 from mpos_agent.events import EventHub, EventKind
 from mpos_agent.log import happening
-from mpos_agent.outcomes import outcome_of
+from mpos_agent.outcomes import Outcome, outcome_of
 from mpos_agent.people import People, Person, Refusal, Role, SignIn
 from mpos_agent.reader_board import ReaderBoard
 from mpos_agent.sign_in import SignedIn, SignIns
@@ -79,6 +80,8 @@ class DeviceReport:
     readers: tuple[str, ...]
     card: CardState
     card_present: bool | None
+    sam_problem: DeviceError | None
+    """The slot is there but nothing answers in it, as far as anybody reports on it."""
     scanners: tuple[ScannerInfo, ...]
     scanner_problem: DeviceError | None
 
@@ -126,6 +129,8 @@ class Parts:
     watch: Watch | None
     """None where nobody reports on readers (sockets instead of the card service)."""
     database: Database
+    damage: Callable[[], tuple[Outcome, ...]]
+    """Damage on the disk that is there now."""
     outbox: Outbox
     audit: AuditLog
     people: People
@@ -163,8 +168,9 @@ class Agent:
         """Begin to watch readers and to carry the queue. Missing devices and networks are no reason to fail."""
         parts = self._parts
         parts.audit.record(Act.STARTED)
-        if parts.database.set_aside is not None:
-            happening(_log, logging.ERROR, "database_set_aside", file=parts.database.set_aside)
+        for damage in parts.damage():
+            # At every start: what the file holds is lost only when people stop being reminded of it.
+            happening(_log, logging.CRITICAL, "damage", code=damage.code)
         if parts.watch is not None:
             parts.watch.start()
         parts.sync.start()
@@ -215,9 +221,14 @@ class Agent:
         """For ``systemctl status``."""
         queue, last = self.queue(), self._parts.sync.last()
         told = "-" if last.problem is None else last.problem.code
-        return f"{queue.waiting} waiting, {queue.held} held, {queue.refused} refused, last trouble {told}"
+        line = f"{queue.waiting} waiting, {queue.held} held, {queue.refused} refused, last trouble {told}"
+        return "; ".join([*(f"DAMAGE {one.code}" for one in self.damage()), line])
 
     # --- the machine ---
+
+    def damage(self) -> tuple[Outcome, ...]:
+        """Damage on the disk that somebody has to see to; nothing when all is well."""
+        return self._parts.damage()
 
     @property
     def site(self) -> Site | None:
@@ -253,9 +264,18 @@ class Agent:
             readers=tuple(sorted({*parts.readers.names(), *filter(None, (card.card_reader, card.sam_reader))})),
             card=card,
             card_present=parts.readers.card_on(card.card_reader),
+            sam_problem=self._sam_problem(card),
             scanners=scanners,
             scanner_problem=problem,
         )
+
+    def _sam_problem(self, card: CardState) -> DeviceError | None:
+        # Where one reader switches between card and SAM, what lies in it says nothing of the SAM.
+        if card.sam_reader is None or card.sam_reader == card.card_reader:
+            return None
+        if self._parts.readers.card_on(card.sam_reader) is not False:
+            return None
+        return SamMissingError(card.sam_reader, "look for the SAM", "the slot is empty")
 
     def allow_sam_try(self) -> None:
         """The technician's word that SAM and secrets belong together now; DeviceError when they cannot be read."""

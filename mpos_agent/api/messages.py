@@ -55,6 +55,7 @@ class DevicesReply(Message):
     card_present: bool | None
     """None where nobody watches (transport "socket")."""
     card_problem: ErrorBody | None
+    sam_problem: ErrorBody | None
     scanners: tuple[ScannerFound, ...]
     scanner_problem: ErrorBody | None
 
@@ -132,6 +133,8 @@ class StatusReply(Message):
     language: Language
     clock_trusted: bool
     open_claims: int
+    damage: tuple[ErrorBody, ...]
+    """What lies damaged on the disk until somebody sees to it; empty when all is well."""
     queue: QueueReply
     sync: SyncReply
     devices: DevicesReply

@@ -52,6 +52,7 @@ def status(agent: Agent) -> StatusReply:
         language=Language(station.language),
         clock_trusted=agent.clock_trusted,
         open_claims=len(agent.open_claims()),
+        damage=tuple(_error_body(one) for one in agent.damage()),
         queue=queue(agent.queue()),
         sync=last_round(agent.last_round(), agent.now()),
         devices=devices(agent.devices()),
@@ -67,6 +68,7 @@ def devices(report: DeviceReport) -> DevicesReply:
         sam_reader=report.card.sam_reader,
         card_present=report.card_present,
         card_problem=_problem(report.card.problem),
+        sam_problem=_problem(report.card.problem or report.sam_problem),
         scanners=tuple(
             ScannerFound(driver=one.driver, name=one.name, serial=one.serial, dpi=one.dpi, path=one.path)
             for one in report.scanners

@@ -42,6 +42,8 @@ def devices(
     for name in found["readers"]:
         part = "e-KTP" if name == found["card_reader"] else "SAM" if name == found["sam_reader"] else "-"
         state = "-" if found["card_present"] is None or part != "e-KTP" else ""
+        if part == "SAM" and found["sam_problem"]:
+            state = f"[red]{shell.both('kosong', 'empty')}[/red]"
         if not state:
             state = shell.both("ada kartu", "card present") if found["card_present"] else shell.both("kosong", "empty")
         table.add_row(part, name, state)
@@ -49,6 +51,8 @@ def devices(
         resolution = f"{scanner['dpi']:g} dpi" if scanner["dpi"] else shell.both("dpi belum diketahui", "dpi not known")
         table.add_row("sidik jari / finger", f"{scanner['name']} ({scanner['path']})", resolution)
     shell.console.print(table)
-    for problem in (found["card_problem"], found["scanner_problem"]):
+    # Without any reader the SAM's trouble is the same one.
+    problems = [found["card_problem"] or found["sam_problem"], found["scanner_problem"]]
+    for problem in problems:
         if problem:
             shell.console.print(error_text(shell, problem))

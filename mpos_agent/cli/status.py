@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from mpos_agent.cli.shell import (
@@ -40,14 +41,16 @@ def _table(shell: Shell, reply: Mapping[str, Any]) -> Table:
     def row(id_text: str, en_text: str, value: str) -> None:
         table.add_row(shell.both(id_text, en_text), value)
 
+    for damage in reply["damage"]:
+        row("RUSAK", "DAMAGE", f"{error_text(shell, damage)}\n[dim]{escape(damage['detail'])}[/dim]")
     row("Agen", "Agent", f"{reply['version']}")
     enrolled = f"{reply['device_id']} ({site['branch_code']}, {site['site_type']})" if site else ""
     row("Mesin", "Device", enrolled or shell.both("belum terdaftar: mpos-agent enrol", "not enrolled"))
     for id_text, en_text, name, problem in (
         ("Pembaca kartu", "Card reader", devices["card_reader"], devices["card_problem"]),
-        ("SAM", "SAM", devices["sam_reader"], devices["card_problem"]),
+        ("SAM", "SAM", devices["sam_reader"], devices["sam_problem"]),
     ):
-        row(id_text, en_text, f"[green]{name}[/green]" if name else error_text(shell, problem))
+        row(id_text, en_text, error_text(shell, problem) if problem else f"[green]{name}[/green]")
     scanners = ", ".join(f"[green]{one['name']}[/green]" for one in devices["scanners"])
     row("Pemindai sidik jari", "Fingerprint scanner", scanners or error_text(shell, devices["scanner_problem"]))
     row("Klaim terbuka", "Open claims", str(reply["open_claims"]))

@@ -74,6 +74,18 @@ def test_unplugged_devices_are_reported_with_a_cure_and_stop_nothing(rig: Rig) -
         assert len(client.get("/v1/devices")["scanners"]) == 1
 
 
+def test_an_empty_sam_slot_is_told_before_the_first_member_comes(rig: Rig) -> None:
+    """The slot is there, the SAM is not: missing, with its cure, until it is back."""
+    board = rig.agent._parts.readers
+    with rig.client() as client:
+        assert client.get("/v1/devices")["sam_problem"] is None
+        board.reader("socket sam.sock", there=True)
+        assert client.get("/v1/devices")["sam_problem"]["code"] == "sam_missing"
+        assert client.get("/v1/status")["devices"]["sam_problem"]["code"] == "sam_missing"
+        board.card("socket sam.sock", there=True)
+        assert client.get("/v1/devices")["sam_problem"] is None
+
+
 def test_a_technician_never_sees_a_claim(rig: Rig) -> None:
     """The technician's credential opens state and devices, and no claim, not even with a sign-in."""
     with rig.client("tek", Scope.TECHNICIAN) as client:

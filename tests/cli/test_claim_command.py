@@ -251,6 +251,23 @@ def test_ctrl_c_at_the_card_ends_in_words(rig: Rig) -> None:
     assert resume_line(rig, left["claim_id"]) in out
 
 
+@pytest.mark.parametrize("command", ["status", "devices"])
+def test_a_missing_sam_is_red_on_the_technicians_screen(rig: Rig, command: str) -> None:
+    """Both commands say that the slot is empty and what to do; neither names the slot as if all were well."""
+    rig.agent._parts.readers.reader("socket sam.sock", there=True)
+    fixed = ("--config", str(rig.folder / "agent.toml"), "--token-file", str(rig.folder / "token"))
+    ran = subprocess.run(
+        [*PROGRAM, command, *fixed],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert (ran.returncode, ran.stderr) == (Exit.DONE, "")
+    assert "SAM tidak ditemukan" in ran.stdout
+
+
 def test_stopping_the_agent_ends_a_waiting_claim_with_a_sentence(rig: Rig) -> None:
     """The agent goes down while a card is waited for: the command says so and the claim stays."""
     rig.card.remove()
