@@ -589,6 +589,24 @@ _SYNC: Mapping[str, Row] = {
         "The queue's file is damaged and was set aside",
         "call the technician; keep the .corrupt file, do not delete it",
     ),
+    "storage_set_aside": Row(
+        Exit.STORAGE,
+        500,
+        "Di samping antrean ada berkas antrean lama yang rusak dan disisihkan; paket yang belum terkirim masih "
+        "tersegel di dalamnya",
+        "jangan dihapus, panggil teknisi; klaim baru aman dan dikirim seperti biasa",
+        "Beside the queue lies an older one that was damaged and set aside; packets that were not delivered are sealed "
+        "in that file",
+        "keep it and call the technician; new claims are safe and go as usual",
+    ),
+    "chain_damaged": Row(
+        Exit.STORAGE,
+        500,
+        "Urutan paket di antrean tidak utuh lagi",
+        "hentikan pemakaian dan panggil teknisi; jangan hapus apa pun, simpan salinan agent.db",
+        "The chain of packets in the queue is no longer whole",
+        "stop using it and call the technician; delete nothing, keep a copy of agent.db",
+    ),
     "storage_setting": Row(
         Exit.STORAGE,
         500,

@@ -29,6 +29,7 @@ from mpos_agent.claim.policy import Policy
 from mpos_agent.claim.session import ClaimDesk
 from mpos_agent.claim.steps.seal import queue_into
 from mpos_agent.clock import AgentClock
+from mpos_agent.damage import Damage
 from mpos_agent.devices import CardStation, FingerStation
 from mpos_agent.errors import FolderError, NotSetUpError
 from mpos_agent.events import EventHub
@@ -164,6 +165,7 @@ def _build(settings: Settings, database: Database) -> Agent:
             readers=board,
             watch=_watch(settings, board),
             database=database,
+            damage=Damage(database, outbox).told,
             outbox=outbox,
             audit=audit,
             people=people,

@@ -44,6 +44,8 @@ APPLICATION_ID = 0x4D504F53
 BUSY_TIMEOUT_MS = 5_000
 """Only a stray program that holds the file for a moment is waited for: we have no second connection."""
 FULL, INCREMENTAL = 2, 2
+SET_ASIDE = ".corrupt-"
+"""In the name of a damaged file, before the moment it was set aside."""
 ROOM_TO_START = 128 * 1024
 """Bytes: the index of the log (32 KiB), a first page of log and database, and what the file system itself takes."""
 
@@ -157,6 +159,11 @@ class Database:
             self._connection.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def damaged_files(self) -> tuple[Path, ...]:
+        """Files set aside beside this one, at whatever start, oldest first; gone when somebody has moved them."""
+        found = self.path.parent.glob(f"{self.path.name}{SET_ASIDE}*")
+        return tuple(sorted(file for file in found if not file.name.endswith(("-wal", "-shm"))))
+
     def _take_lock(self) -> int:
         lock_path = self.path.with_name(self.path.name + ".lock")
         try:
@@ -185,7 +192,7 @@ class Database:
         stamp = f"{now():%Y%m%dT%H%M%SZ}"
         attempt = 0
         while (
-            target := self.path.with_name(f"{self.path.name}.corrupt-{stamp}{f'-{attempt}' * bool(attempt)}")
+            target := self.path.with_name(f"{self.path.name}{SET_ASIDE}{stamp}{f'-{attempt}' * bool(attempt)}")
         ).exists():
             attempt += 1
         for suffix in ("-wal", "-shm", ""):

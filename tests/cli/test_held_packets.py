@@ -43,6 +43,18 @@ def test_the_queue_counts_what_is_held_apart(config: Path) -> None:
         assert (queue["waiting"], queue["accepted"], queue["held"], queue["refused"]) == (0, 1, 1, 0)
 
 
+def test_a_set_aside_queue_stands_first_in_the_status(config: Path) -> None:
+    """With its file, its cause and its cure, for as long as the file lies there."""
+    file = config.parent / "state" / "agent.db.corrupt-20261120T030405Z"
+    file.touch()
+    shown = ask(config, "status").stdout
+    file.unlink()
+    assert "RUSAK" in shown.splitlines()[0]
+    assert "jangan dihapus" in shown
+    assert file.name in shown
+    assert "RUSAK" not in ask(config, "status").stdout
+
+
 def test_the_queue_shows_why_a_packet_is_held(config: Path) -> None:
     """Beside its number stand the verdict and head office's reason, in both languages."""
     shown = ask(config, "outbox").stdout

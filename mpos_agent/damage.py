@@ -1,0 +1,29 @@
+"""Damage that lies on the disk until somebody sees to it: told at every start and whenever anybody asks.
+
+A database that was set aside looks like nothing at all from the new one that works behind it; and still it may hold
+packets that nobody else has. So the file itself is looked for, not a memory of the start that moved it.
+"""
+
+from mpos_agent.outcomes import Outcome, told
+from sync.edge.database import Database
+from sync.edge.outbox import Outbox
+from sync.errors import ChainError
+
+
+class Damage:
+    """Looks once through the queue's chain, and each time anew for files that were set aside."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._chain: tuple[Outcome, ...] = ()
+        try:
+            outbox.check_chain()
+        except ChainError as error:
+            self._chain = (told("chain_damaged", detail=str(error)),)
+
+    def told(self) -> tuple[Outcome, ...]:
+        """Every damage there is, with cause and cure; nothing when all is well."""
+        files = self._database.damaged_files()
+        if not files:
+            return self._chain
+        return (told("storage_set_aside", detail=", ".join(file.name for file in files)), *self._chain)
