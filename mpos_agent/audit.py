@@ -131,6 +131,7 @@ FACTS: Final[Mapping[str, Callable[[object], object]]] = {
     "ms": _whole(0, 3_600_000),
     "code": _member,
     "photo": _member,
+    "photo_shown": _flag,
     "pending": _flag,
     "documents": _whole(0, 500),
     "missing": _whole(0, 500),
@@ -252,6 +253,12 @@ class AuditLog:
         return tuple(
             AuditRow(number, at, act, claim, person, json.loads(facts), digest)
             for number, at, act, claim, person, facts, digest in reversed(found)
+        )
+
+    def has(self, act: Act, claim_id: str) -> bool:
+        """Whether this was ever done in this claim."""
+        return bool(
+            self._database.read("SELECT 1 FROM audit WHERE claim_id = ? AND act = ? LIMIT 1", (claim_id, act.value))
         )
 
     def verify(self) -> AuditVerdict:

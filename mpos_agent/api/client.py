@@ -52,6 +52,16 @@ class AgentClient:
         """Do. Raises NoDaemonError, RemoteError."""
         return self._answer("POST", path, json=dict(body or {}))
 
+    def photo(self, claim_id: str) -> bytes | None:
+        """The chip's photo (JPEG) of a claim; None when there is none. Raises as :meth:`get`."""
+        with self._translated():
+            answer = self._http.get(f"/v1/claims/{claim_id}/photo")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        if answer.is_error:
+            raise _refusal(answer)
+        return answer.content
+
     @contextlib.contextmanager
     def events(self) -> Iterator[Iterator[dict[str, Any]]]:
         """What happens from now on: ``{"number", "kind", facts…}`` one by one, until the daemon or we stop."""

@@ -165,12 +165,15 @@ class ClaimSession:
                 supervisor_id=supervisor_id,
                 pin=pin,
                 photo_compare=photo_compare,
+                shown=self._photo_was_shown(),
             ),
         )
 
     def photo_check(self, answer: PhotoCompare) -> StepOutcome:
         """The operator's comparison of chip photo (:meth:`photo`) and person."""
-        return self._run("photo_check", lambda draft: photo_check.run(draft, answer=answer))
+        return self._run(
+            "photo_check", lambda draft: photo_check.run(draft, answer=answer, shown=self._photo_was_shown())
+        )
 
     def documents(self, listed: Sequence[Mapping[str, Any]]) -> StepOutcome:
         """Replace the list of documents; see ``steps/documents.py`` for the fields."""
@@ -239,6 +242,9 @@ class ClaimSession:
     def view(self) -> dict[str, Any]:
         """The claim as screens show it: identity number masked, no photo, nothing biometric."""
         return view_of(self._draft, self._counter.tables, self.next_prompt, self._slip)
+
+    def _photo_was_shown(self) -> bool:
+        return self._counter.audit.has(Act.PHOTO_SHOWN, self.claim_id)
 
     # --- how every step is run ---
 

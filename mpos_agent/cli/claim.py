@@ -5,19 +5,22 @@ It never opens a device, and everything it has done so far is in the agent: stop
 taken up again with ``--resume``.
 """
 
+import contextlib
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from config.errors import ConfigError
 from mpos_agent.api.client import AgentClient, RemoteError
 from mpos_agent.cli.answers import Answers, AnswersFile
 from mpos_agent.cli.live import Live
 from mpos_agent.cli.paper import Paper
+from mpos_agent.cli.portrait import portrait
 from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption
 from mpos_agent.cli.terminal import AtTheTerminal
 from mpos_agent.errors import AgentError
@@ -147,7 +150,36 @@ class _Walk:
             self._shell.give({"step": "summary", "summary": summary})
             self._paper.summary(summary)
             return step, self._answers.confirm(summary)
-        return step, self._answers.answer(prompt, view, self._tables)
+        with self._photo(step, view):
+            return step, self._answers.answer(prompt, view, self._tables)
+
+    @contextlib.contextmanager
+    def _photo(self, step: str, view: Mapping[str, Any]) -> Iterator[None]:
+        """The chip's photo beside the questions about it; gone from the screen once they are answered."""
+        console = self._shell.console
+        person_answers = self._answers.corrects() and not self._shell.as_json
+        if step not in {"photo_check", "fallback"} or not person_answers:
+            yield
+            return
+        shown: Text | None = None
+        # Fetching it is what is recorded as showing it: not where nobody could see it.
+        if view["chip"] and console.is_terminal and (jpeg := self._client.photo(self._claim_id)) is not None:
+            shown = portrait(jpeg, console)
+        if shown is None:
+            self._shell.say(
+                "  Bandingkan orangnya dengan foto yang tercetak pada kartu atau dokumennya.",
+                "Compare the person with the photo printed on the card or paper.",
+                "yellow",
+            )
+            yield
+            return
+        console.set_alt_screen(True)
+        try:
+            console.print(shown)
+            yield
+        finally:
+            # A screen of its own: the photo does not stay in what can be scrolled back to.
+            console.set_alt_screen(False)
 
     def _failed(self, error: RemoteError, step: str, view: Mapping[str, Any]) -> Exit | None:
         """A device or the matcher failed: the agent has noted it, and the prompt may have changed."""

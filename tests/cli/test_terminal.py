@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import pytest
 from rich.console import Console
@@ -22,8 +22,11 @@ TABLES = replies.tables(load_tables())
 class Keyboard(Console):
     """A terminal at which these lines are typed, one for each question; keeps what was shown."""
 
-    def __init__(self, typed: Iterable[str]) -> None:
-        super().__init__(width=200, record=True, file=io.StringIO())
+    def __init__(self, typed: Iterable[str], *, terminal: bool = False) -> None:
+        colours: Literal["truecolor"] | None = "truecolor" if terminal else None
+        super().__init__(
+            width=200, height=50, record=True, file=io.StringIO(), force_terminal=terminal, color_system=colours
+        )
         self._typed = iter(typed)
 
     def input(

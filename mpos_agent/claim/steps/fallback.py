@@ -25,11 +25,13 @@ def run(
     supervisor_id: str | None,
     pin: str,
     photo_compare: PhotoCompare,
+    shown: bool,
 ) -> Happened:
     """Check code, reason and the second person in that order; the PIN is asked for last.
 
     In the field there may be nobody: with ``supervisor_id`` None the claim goes on as pending there, is marked
     so in the packet, and is countersigned at the office. Elsewhere a second person has to be present.
+    ``shown``: whether this device had shown the chip's photo; otherwise the printed one was compared.
     """
     if code not in open_fallbacks(draft, counter.policy):
         return _blocked(draft, Found(Block.FALLBACK_NOT_OPEN, "code"))
@@ -45,10 +47,10 @@ def run(
     else:
         if not may_countersign(draft.operator_id, supervisor_id):
             return _blocked(draft, Found(Block.SUPERVISOR_IS_OPERATOR, "supervisor_id"))
-        shown = counter.people.authenticate(supervisor_id, pin, Role.SUPERVISOR)
-        if shown.person is None:
-            return _not_let_in(draft, shown)
-        supervisor_id = shown.person.person_id
+        sign_in = counter.people.authenticate(supervisor_id, pin, Role.SUPERVISOR)
+        if sign_in.person is None:
+            return _not_let_in(draft, sign_in)
+        supervisor_id = sign_in.person.person_id
     found = photo_findings(photo_compare)
     return Happened(
         event=Event.FALLBACK_COUNTERSIGNED,
@@ -65,7 +67,7 @@ def run(
             warnings=draft.with_warnings(*cautions(found)),
         ),
         act=Act.FALLBACK,
-        facts={"code": code, "photo": photo_compare, "pending": supervisor_id is None},
+        facts={"code": code, "photo": photo_compare, "photo_shown": shown, "pending": supervisor_id is None},
         found=found,
     )
 

@@ -11,13 +11,13 @@ from mpos_agent.claim.steps.fallback import photo_findings
 from sync.packet import PhotoCompare
 
 
-def run(draft: ClaimDraft, *, answer: PhotoCompare) -> Happened:
-    """Record the answer."""
+def run(draft: ClaimDraft, *, answer: PhotoCompare, shown: bool) -> Happened:
+    """Record the answer, and whether this device had shown the chip's photo: otherwise it was the printed one."""
     found = photo_findings(answer)
     return Happened(
         event=Event.PHOTO_COMPARED,
         draft=replace(draft, photo_check=answer, warnings=draft.with_warnings(*cautions(found))),
         act=Act.PHOTO_CHECKED,
-        facts={"photo": answer},
+        facts={"photo": answer, "photo_shown": shown},
         found=found,
     )
