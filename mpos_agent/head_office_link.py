@@ -17,6 +17,7 @@ from sync.edge.identity import Identity
 from sync.edge.outbox import Outbox
 from sync.edge.sealing import Sealer
 from sync.edge.uploader import Uploader
+from sync.errors import AuthorityFileError
 from sync.errors import NotEnrolledError as NoIdentityError
 
 _log = logging.getLogger(__name__)
@@ -97,6 +98,8 @@ class HeadOfficeLink:
             There is one: a second would orphan what is queued.
         NotSetUpError
             No certificate authority was given, and none is set.
+        AddressError, EnrolmentTokenError, AuthorityFileError, DeviceSerialError
+            What was given cannot be right; nothing was sent.
         HeadOfficeError, IdentityError
             By cause.
         """
@@ -128,7 +131,11 @@ class HeadOfficeLink:
                 raise NotSetUpError("upload.ca_file, or --ca-file")
             yield self._ca_file
             return
-        with tempfile.NamedTemporaryFile("w", suffix=".pem", encoding="ascii") as file:
-            file.write(ca_pem)
+        with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+            file.write(ca_pem.encode())
             file.flush()
-            yield Path(file.name)
+            try:
+                yield Path(file.name)
+            except AuthorityFileError as error:
+                # Nobody knows the name of our copy.
+                raise AuthorityFileError("--ca-file", error.cause) from error

@@ -10,7 +10,7 @@ import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sync.errors import HeadOfficeError
+from sync.errors import Cause, HeadOfficeError
 
 
 class Exit(enum.IntEnum):
@@ -732,6 +732,38 @@ _HEAD_OFFICE: Mapping[str, Row] = {
         "Head office cannot be reached",
         "the claims are safe in the queue and go later; nothing to do",
     ),
+    "head_office_token_refused": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Kantor pusat menolak token pendaftaran ini: sudah dipakai, lewat 24 jam, salah ketik, atau untuk mesin lain",
+        "minta token baru ke kantor pusat, lalu jalankan mpos-agent enrol lagi",
+        "Head office refused this enrolment token: used, older than 24 hours, mistyped, or for another machine",
+        "ask head office for a new one, then run mpos-agent enrol again",
+    ),
+    "enrolment_token": Row(
+        Exit.USAGE,
+        422,
+        "Yang diberikan bukan token pendaftaran yang utuh",
+        "salin seluruh token dari kantor pusat (huruf, angka, tanda hubung; minimal 16); tidak ada yang dikirim",
+        "What was given is not a whole enrolment token",
+        "copy all of the token head office gave (letters, digits, hyphens; at least 16); nothing was sent",
+    ),
+    "device_serial": Row(
+        Exit.SETTINGS,
+        422,
+        "Nomor seri mesin tidak dapat dipakai",
+        "teknisi: isi agent.device_serial dengan huruf, angka, spasi, titik, atau tanda hubung (maks. 64)",
+        "The machine's serial number cannot be used",
+        "technician: set agent.device_serial to letters, digits, spaces, dots or hyphens (64 at most)",
+    ),
+    "authority_file": Row(
+        Exit.USAGE,
+        422,
+        "Berkas sertifikat kantor pusat (--ca-file) tidak dapat dipakai",
+        "pakai ca.crt yang diserahkan bersama token (teks PEM); tidak ada yang dikirim",
+        "The file with head office's certificate authority (--ca-file) cannot be used",
+        "take the ca.crt that was handed over with the token (PEM text); nothing was sent",
+    ),
     "head_office_name_not_found": Row(
         Exit.HEAD_OFFICE,
         502,
@@ -857,6 +889,8 @@ def outcome_of(error: BaseException) -> Outcome:
     if isinstance(error, HeadOfficeError):
         # One class, because all of them mean "later"; the cures differ by cause.
         code = f"head_office_{error.cause}"
+        if error.cause is Cause.REFUSED and f"head_office_{error.refused_as}" in TABLE:
+            code = f"head_office_{error.refused_as}"
     if isinstance(error, OSError) and error.errno in _FULL:
         # Whatever was being written: no bug of ours, and the cure is the same. The name of the file is not repeated.
         return told("storage_full", retryable=True, detail=error.strerror or "")

@@ -19,6 +19,8 @@ VERSION = 1
 CONTENT_TYPE = "application/cbor"
 """Of every request and reply body on this wire."""
 MAX_MESSAGE_BYTES = 64 * 1024
+TOKEN = Text(128, least=16, pattern=r"[A-Za-z0-9_-]+")
+DEVICE_SERIAL = Text(64, pattern=r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 OFFICE_CODE = Text(16, pattern=r"[0-9A-Za-z._-]+")
 """Branch, regional office and partner codes are head office's data."""
 
@@ -70,9 +72,9 @@ class EnrolRequest(Record):
     refuse: ClassVar[type[WireError]] = EnrolmentMessageError
 
     version: Annotated[int, Whole(VERSION, VERSION)] = VERSION
-    token: Annotated[str, Text(128, least=16, pattern=r"[A-Za-z0-9_-]+")] = field(repr=False)
+    token: Annotated[str, TOKEN] = field(repr=False)
     """Shown once by head office; only its hash is stored there."""
-    device_serial: Annotated[str, Text(64, pattern=r"[A-Za-z0-9][A-Za-z0-9 ._-]*")]
+    device_serial: Annotated[str, DEVICE_SERIAL]
     tls_csr: Annotated[bytes, Blob(4096, least=1)]
     """PKCS#10, DER."""
     signing_csr: Annotated[bytes, Blob(4096, least=1)]
@@ -110,7 +112,7 @@ class ErrorReply(Record):
     refuse: ClassVar[type[WireError]] = EnrolmentMessageError
 
     error: Annotated[str, Text(64, pattern=r"[a-z][a-z0-9_]*")]
-    """Stable code: ``token_unknown``, ``device_blocked``, ..."""
+    """Stable code: ``token_refused``, ``device_blocked``, ..."""
     hint: Annotated[str, Text(300, least=0)] = ""
     """For a person, in English; the operator's own words are the agent's."""
 

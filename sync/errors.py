@@ -215,6 +215,28 @@ class AddressError(SyncError):
         self.cause = cause
 
 
+class EnrolmentTokenError(SyncError):
+    """What was given as one-time token cannot be one: cut off, or something else. The message never repeats it."""
+
+    code: ClassVar[str] = "enrolment_token"
+
+
+class DeviceSerialError(SyncError):
+    """The machine's serial number has letters head office does not take."""
+
+    code: ClassVar[str] = "device_serial"
+
+
+class AuthorityFileError(SyncError):
+    """The file given as head office's certificate authority holds no certificate in PEM; ``path`` is the file."""
+
+    code: ClassVar[str] = "authority_file"
+
+    def __init__(self, path: object, cause: str) -> None:
+        super().__init__(f"{path}: {cause}")
+        self.path, self.cause = str(path), cause
+
+
 class Cause(enum.StrEnum):
     """Why head office could not be reached, or did not do what was asked. Each has one cure."""
 

@@ -4,7 +4,7 @@ The keys are made here and never leave. They are kept over a failed try, so that
 request: when the reply was lost after head office had used up the token, it can answer again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,14 +14,24 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import NameOID
 
-from sync import enrolment
+from sync import enrolment as wire
 from sync.edge import identity
+from sync.edge.address import head_office_url
 from sync.edge.device_key import FileDeviceKey, read_private_key
 from sync.edge.files import flush_folder, read_plain, write_whole
 from sync.edge.head_office_client import HeadOfficeClient
 from sync.edge.identity import Identity, IdentityFacts
 from sync.enrolment import EnrolReply, EnrolRequest
-from sync.errors import Cause, HeadOfficeError, IdentityError, WireError
+from sync.errors import (
+    AuthorityFileError,
+    Cause,
+    DeviceSerialError,
+    EnrolmentMessageError,
+    EnrolmentTokenError,
+    HeadOfficeError,
+    IdentityError,
+    WireError,
+)
 from sync.keys import Algorithm
 
 PATH = "/v1/enrol"
@@ -58,6 +68,8 @@ def enrol(
 
     Raises
     ------
+    AddressError, EnrolmentTokenError, AuthorityFileError, DeviceSerialError
+        What was given cannot be right; nothing was sent and nothing made.
     HeadOfficeError
         By cause; REFUSED with head office's code for a token that is unknown, used or expired.
     IdentityError
@@ -65,6 +77,9 @@ def enrol(
     """
     if folder.exists():
         raise IdentityError(folder, "this device is enrolled already")
+    # Before the network: there a wrong file looks like a wrong head office, and a token that was cut off costs a try.
+    url, token, brought = head_office_url(url), plain_token(token), authorities(ca_file)
+    _check_serial(device_serial)
     pending = folder.with_name(folder.name + ".pending")
     pending.mkdir(mode=0o700, parents=True, exist_ok=True)
     signing_key = _kept_key(pending / identity.SIGNING_KEY, algorithm)
@@ -77,9 +92,9 @@ def enrol(
         signing_csr=_request_for(signing_key, device_serial),
     )
     with connect(url, ca_file) as client:
-        body = client.post(PATH, enrolment.encode(request)).body
+        body = client.post(PATH, wire.encode(request)).body
     try:
-        reply = enrolment.decode_reply(body)
+        reply = wire.decode_reply(body)
         facts = IdentityFacts(
             device_id=reply.device_id,
             device_serial=device_serial,
@@ -91,7 +106,7 @@ def enrol(
         )
     except WireError as error:
         raise HeadOfficeError(Cause.BROKEN_REPLY, str(error)) from error
-    authority = _pinned_authority(reply, ca_file)
+    authority = _pinned_authority(reply, brought, ca_file)
     for name, der, key in (
         (identity.TLS_CERTIFICATE, reply.tls_certificate, tls_key),
         (identity.SIGNING_CERTIFICATE, reply.signing_certificate, signing_key),
@@ -122,13 +137,38 @@ def _request_for(key: FileDeviceKey, device_serial: str) -> bytes:
     return request.public_bytes(serialization.Encoding.DER)
 
 
-def _pinned_authority(reply: EnrolReply, ca_file: Path) -> x509.Certificate:
+def plain_token(typed: str) -> str:
+    """A one-time token without the spaces it may have been read out with. Raises EnrolmentTokenError."""
+    token = "".join(typed.split())
+    try:
+        return wire.TOKEN.check(token, EnrolmentMessageError, "token")
+    except EnrolmentMessageError as error:
+        raise EnrolmentTokenError(error.detail) from error
+
+
+def authorities(ca_file: Path) -> list[x509.Certificate]:
+    """The certificate authority the technician brought. Raises AuthorityFileError."""
+    try:
+        return x509.load_pem_x509_certificates(read_plain(ca_file))
+    except ValueError as error:
+        raise AuthorityFileError(ca_file, "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)") from error
+    except IdentityError as error:
+        raise AuthorityFileError(ca_file, error.cause) from error
+
+
+def _check_serial(device_serial: str) -> None:
+    try:
+        wire.DEVICE_SERIAL.check(device_serial, EnrolmentMessageError, "device_serial")
+    except EnrolmentMessageError as error:
+        raise DeviceSerialError(error.detail) from error
+
+
+def _pinned_authority(reply: EnrolReply, brought: Sequence[x509.Certificate], ca_file: Path) -> x509.Certificate:
     """The authority of the reply, which must be the one the technician brought."""
     try:
-        brought = x509.load_pem_x509_certificates(read_plain(ca_file))
         given = x509.load_der_x509_certificate(reply.ca_certificate)
     except ValueError as error:
-        raise IdentityError(ca_file, "an authority that is no certificate") from error
+        raise HeadOfficeError(Cause.BROKEN_REPLY, "an authority that is no certificate") from error
     if given not in brought:
         raise IdentityError(ca_file, "head office names another certificate authority than this one")
     return given

@@ -88,6 +88,15 @@ def test_each_way_head_office_can_be_away_has_its_own_cure(cause: Cause) -> None
     assert outcome.retryable
 
 
+def test_a_refused_token_says_what_to_do_about_a_token() -> None:
+    """Other refusals keep head office's own word in the detail."""
+    outcome = outcome_of(HeadOfficeError(Cause.REFUSED, "HTTP 403", refused_as="token_refused"))
+    assert outcome.code == "head_office_token_refused"
+    assert "token baru" in outcome.text_id
+    other = outcome_of(HeadOfficeError(Cause.REFUSED, "HTTP 403", refused_as="device_blocked"))
+    assert (other.code, "device_blocked" in other.detail) == ("head_office_refused", True)
+
+
 @pytest.mark.parametrize("finding", [*Block, *Caution], ids=lambda finding: finding.value)
 def test_everything_found_in_an_input_has_its_sentence(finding: Block | Caution) -> None:
     """What blocks or warns is told in words from the tables, in both languages, and says what to do."""

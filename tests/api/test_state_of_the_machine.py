@@ -175,6 +175,16 @@ def test_enrolment_at_a_head_office_that_is_away_leaves_no_half_identity(tmp_pat
         assert client.get("/v1/status")["device_id"] is None
 
 
+@pytest.mark.parametrize("ca_pem", ["no certificate", "-----BEGIN CERTIFICATE-----\nAAAA", "s\u00e9"])
+def test_an_authority_that_is_no_certificate_is_called_that(tmp_path: Path, ca_pem: str) -> None:
+    """Told before anybody is connected to, and without the name of our own copy of it."""
+    with Rigs(tmp_path, enrolled=False) as rig, rig.client("cli", Scope.MACHINE) as client:
+        with pytest.raises(RemoteError) as caught:
+            client.post("/v1/enrol", {"url": "https://127.0.0.1:9", "token": "x" * 32, "ca_pem": ca_pem})
+    assert caught.value.body["code"] == "authority_file"
+    assert str(caught.value.body["detail"]).startswith("--ca-file: ")
+
+
 def certificate(folder: Path) -> str:
     """Some authority's certificate."""
     other = folder / "other"

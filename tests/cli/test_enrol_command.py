@@ -34,3 +34,37 @@ def test_an_address_that_is_not_plain_https_gets_no_token(tmp_path: Path, ca_fil
         assert objects(refused.stdout)[0]["error"]["code"] == "head_office_address"
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+def test_a_token_from_a_file_is_seen_by_nobody_else(tmp_path: Path, ca_file: Path) -> None:
+    """A file open to others is refused; one of our own is taken, and head office is away in this test."""
+    config, token_file = write_settings(tmp_path), tmp_path / "token"
+    token_file.write_text(TOKEN + "\n")
+    token_file.chmod(0o644)
+    command = ("enrol", "--url", "https://127.0.0.1:9", "--ca-file", str(ca_file), "--json")
+    given = ("--enrol-token-file", str(token_file))
+    refused = ask(config, *command, *given)
+    assert (refused.returncode, "chmod 600" in refused.stdout) == (Exit.SETTINGS, True)
+    token_file.chmod(0o600)
+    taken = ask(config, *command, *given)
+    assert objects(taken.stdout)[0]["error"]["code"] == "head_office_connection_refused"
+    assert ask(config, *command, *given, "--token", TOKEN).returncode == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("content", "token", "code"),
+    [
+        (b"no certificate", TOKEN, "authority_file"),
+        (b"\x30\x82\xff", TOKEN, "authority_file"),
+        (None, "7K2QF", "enrolment_token"),
+    ],
+)
+def test_a_wrong_file_or_token_is_told_as_that(
+    tmp_path: Path, ca_file: Path, content: bytes | None, token: str, code: str
+) -> None:
+    """Not as a foreign head office or a malformed reply."""
+    if content is not None:
+        ca_file.write_bytes(content)
+    arguments = ("enrol", "--url", "https://127.0.0.1:9", "--token", token, "--ca-file", str(ca_file), "--json")
+    refused = ask(write_settings(tmp_path), *arguments)
+    assert (refused.returncode, objects(refused.stdout)[0]["error"]["code"]) == (Exit.USAGE, code)

@@ -25,7 +25,7 @@ REPLY = EnrolReply(
     recipients=tuple(RecipientPrivateKey.generate(suite).public for suite in Suite),
     site=Site(branch_code="ZZ01", kanwil_code="ZZ", site_type=SiteType.BRANCH),
 )
-ERROR = ErrorReply(error="token_unknown", hint="Ask head office for a new one.")
+ERROR = ErrorReply(error="token_refused", hint="Ask head office for a new one.")
 
 
 def test_messages_arrive_as_they_were_sent() -> None:

@@ -15,7 +15,18 @@ from sync.edge import identity
 from sync.edge.enrolment import enrol
 from sync.edge.identity import Identity
 from sync.enrolment import EnrolReply, EnrolRequest, ErrorReply, ReceiptKey, Site, SiteType
-from sync.errors import Cause, DeviceKeyError, HeadOfficeError, IdentityError, NotEnrolledError
+from sync.errors import (
+    AddressError,
+    AuthorityFileError,
+    Cause,
+    DeviceKeyError,
+    DeviceSerialError,
+    EnrolmentTokenError,
+    HeadOfficeError,
+    IdentityError,
+    NotEnrolledError,
+    SyncError,
+)
 from sync.keys import Algorithm, spki
 from tests.sync.edge.conftest import START, DeviceKeys
 from tests.sync.edge.tls_server import Authority, TlsServer, http
@@ -40,7 +51,7 @@ class Office:
         request = wire.decode_request(body)
         self.seen.append(request)
         if request.token != TOKEN:
-            error = wire.encode(ErrorReply(error="token_unknown", hint="Ask for a new one."))
+            error = wire.encode(ErrorReply(error="token_refused", hint="Ask for a new one."))
             connection.sendall(http("403 Forbidden", "application/cbor", error))
             return
         connection.sendall(http("200 OK", "application/cbor", wire.encode(self.reply_to(request))))
@@ -104,12 +115,53 @@ def test_a_wrong_token_is_refused_with_head_offices_word_and_leaves_no_identity(
     """The technician sees why; the next try with a good token works and uses the same keys."""
     with pytest.raises(HeadOfficeError) as caught:
         office.enrol(token="x" * 40)
-    assert (caught.value.cause, caught.value.refused_as) == (Cause.REFUSED, "token_unknown")
+    assert (caught.value.cause, caught.value.refused_as) == (Cause.REFUSED, "token_refused")
     with pytest.raises(NotEnrolledError):
         Identity.load(office.folder / "state" / "identity")
     office.enrol()
     first, second = (x509.load_der_x509_csr(request.signing_csr).public_key() for request in office.seen)
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"url": "http://127.0.0.1:1"}, AddressError),
+        ({"url": "https://127.0.0.1:1/v1/enrol"}, AddressError),
+        ({"token": "7K2QF"}, EnrolmentTokenError),
+        ({"token": "7K2QF-7K2QF-7K2QF-7K2QF\u00a0!"}, EnrolmentTokenError),
+        ({"token": ""}, EnrolmentTokenError),
+        ({"device_serial": "SN/1"}, DeviceSerialError),
+    ],
+)
+def test_what_cannot_be_right_is_told_before_anything_is_sent_or_made(
+    office: Office, change: dict[str, Any], kind: type[SyncError]
+) -> None:
+    """The technician is told which of the things they brought is wrong, not something about the network."""
+    with pytest.raises(kind) as caught:
+        office.enrol(**change)
+    assert type(caught.value) is kind
+    assert "7K2QF" not in str(caught.value)
+    assert office.server.requests == []
+    assert not (office.folder / "state").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"7K2QF", b"\x30\x82\x01\x0a", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
+def test_an_authority_file_that_is_no_certificate_is_called_that(office: Office, content: bytes) -> None:
+    """And not "somebody else answers in head office's place": nobody was even asked."""
+    brought = office.folder / "brought.crt"
+    with pytest.raises(AuthorityFileError, match="brought"):
+        office.enrol(ca_file=brought)
+    brought.write_bytes(content)
+    with pytest.raises(AuthorityFileError, match="PEM"):
+        office.enrol(ca_file=brought)
+    assert office.server.requests == []
+
+
+def test_a_token_may_be_typed_with_the_spaces_it_was_read_out_with(office: Office) -> None:
+    """Head office sees it without."""
+    office.enrol(token=f" {TOKEN[:20]} {TOKEN[20:]}\n")
+    assert office.seen[0].token == TOKEN
 
 
 def test_a_second_enrolment_does_not_replace_the_first(office: Office) -> None:
