@@ -130,6 +130,9 @@ class Matcher(Protocol):
     def compare(self, probe: Template, gallery: Template) -> Score:
         """How alike."""
 
+    def in_series(self, score: Score, allowed: int) -> Score:
+        """What a comparison says when it is one of ``allowed``: the rate it names then holds for all together."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:

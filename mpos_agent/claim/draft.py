@@ -116,6 +116,7 @@ class BioResult:
     score_band: str | None
     paired_minutiae: int | None
     threshold_id: str
+    """The false match rate and, after a slash, of how many comparisons it is that of the whole: ``FMR_0.01%/28``."""
     matcher_version: str
     parameter_digest: str | None
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import matcher
 from drivers.scanner.base import FingerImage
 from drivers.sensitive import SensitiveBytes
+from matcher.compare.fusion import fuse_attempts
 from matcher.errors import TemplateFormatError
 from matcher.iso19794 import decode
 from matcher.template import Template
+from mpos_agent.claim.counter import Score
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +74,11 @@ class LocalMatcher:
     def compare(self, probe: Template, gallery: Template) -> matcher.Score:
         """How alike."""
         return matcher.compare(probe, gallery)
+
+    def in_series(self, score: Score, allowed: int) -> matcher.Score:
+        """See :func:`matcher.compare.fusion.fuse_attempts`: the whole series keeps the rate that is named."""
+        alone = matcher.Score(score.value, 10 ** (-score.value / 10), score.matched, score.band)
+        return fuse_attempts([alone], allowed)
 
     def _loaded(self) -> matcher.Network:
         with self._loading:

@@ -75,6 +75,15 @@ def next_try(fingers: Sequence[int], attempts: Sequence[Attempt], policy: Policy
     return CallSecondPerson(FallbackCode.NO_MATCH_MANUAL if compared else FallbackCode.QUALITY_LOW)
 
 
+def comparisons_allowed(fingers: Sequence[int], templates: int, policy: Policy) -> int:
+    """How many comparisons one claim may come to: the false match rate that is named holds for all of them together.
+
+    A finger is given up with the last attempt of either kind, so the other kind is never used up as well.
+    """
+    pictures = policy.attempts_per_finger + policy.poor_pictures_per_finger - 1
+    return max(1, len(fingers)) * pictures * max(1, templates)
+
+
 def chip_may_be_given_up(draft: ClaimDraft, policy: Policy) -> bool:
     """Identity may be typed once the chip had its chances; a person without a chip never needs them."""
     return len(draft.failed_taps) >= policy.card_taps

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import math
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from matcher.errors import UnusableImageError
 from matcher.quality import QualityReason
 from matcher.template import Template
 from mpos_agent.audit import AuditLog
-from mpos_agent.claim.counter import CardProgress, Counter, FingerPrompt, Queued, Site
+from mpos_agent.claim.counter import CardProgress, Counter, FingerPrompt, Queued, Score, Site
 from mpos_agent.claim.draft_store import DraftKey, DraftStore
 from mpos_agent.claim.policy import Policy
 from mpos_agent.claim.session import ClaimDesk, ClaimSession
@@ -170,6 +171,9 @@ class FakeMatcher:
     def compare(self, probe: Template, gallery: Template) -> FakeScore:
         same = probe.x.tolist() == gallery.x.tolist()
         return FakeScore(61.0, 31, "FMR_0.001%") if same else FakeScore(4.0, 3, "none")
+
+    def in_series(self, score: Score, allowed: int) -> FakeScore:
+        return FakeScore(score.value - 10 * math.log10(allowed), score.matched, score.band)
 
     def _template(self, content: bytes) -> Template:
         numbers = [float(value) for value in content]

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from config.tables import load_tables
 from drivers.card.ektp.record import CardRecord
 from drivers.card.errors import CardRemovedError, ChipAuthenticationError, ChipDataError, NoCardError
 from drivers.errors import DeviceRemovedError
 from drivers.scanner.base import PlaceAgain
 from mpos_agent.claim import session
 from mpos_agent.claim.counter import CardProgress
-from mpos_agent.claim.draft import FallbackCode, WithdrawReason
+from mpos_agent.claim.draft import Attempt, FallbackCode, WithdrawReason
 from mpos_agent.claim.errors import NotNowError
 from mpos_agent.claim.happened import Refused
+from mpos_agent.claim.policy import Policy, TryFinger, comparisons_allowed, next_try
 from mpos_agent.claim.session import ClaimSession
 from mpos_agent.claim.states import State
 from mpos_agent.errors import ClaimBusyError
@@ -45,6 +47,8 @@ from tests.claim.desk import (
     SUPERVISOR_PIN,
     WORKER,
     Bench,
+    FakeMatcher,
+    FakeScore,
     bench,
     card,
     holder,
@@ -81,7 +85,7 @@ def test_finger_that_matches_gives_a_queued_packet_and_a_slip(at_counter: Bench)
     assert packet.claimant.name == "PESERTA UJI SATU"
     assert packet.bio.outcome is BioOutcome.MATCH
     assert [(tried.finger, tried.quality, tried.ms) for tried in packet.bio.attempts] == [(2, 80, 1500)]
-    assert (packet.bio.score_band, packet.bio.threshold_id) == ("FMR_0.001%", "FMR_0.01%")
+    assert (packet.bio.score_band, packet.bio.threshold_id) == ("FMR_0.001%", "FMR_0.01%/28")
     assert (packet.bio.matcher_version, packet.bio.parameter_digest) == ("fake-1", "00ff")
     assert packet.fallback is None
     assert packet.photo_compare is PhotoCompare.SAME
@@ -723,3 +727,28 @@ def test_every_further_touch_is_asked_for_with_lifting_first(at_counter: Bench) 
         claim.capture_finger()
     assert claim.next_prompt.code == "FINGER_OTHER"
     assert claim.next_prompt.text.id.startswith("Angkat jari")
+
+
+@pytest.mark.parametrize(("value", "state"), [(54.0, State.IDENTIFIED), (55.0, State.VERIFIED)])
+def test_trying_often_makes_no_stranger_likelier_to_match(
+    at_counter: Bench, monkeypatch: pytest.MonkeyPatch, value: float, state: State
+) -> None:
+    """28 comparisons may be made: each has to be 10 log10 28 = 14.5 better than the one the threshold 40 speaks of."""
+    monkeypatch.setattr(FakeMatcher, "compare", lambda *_: FakeScore(value, 20, "FMR_0.001%"))
+    claim = at_counter.identified()
+    at_counter.glass.append(picture(RIGHT))
+    claim.capture_finger()
+    assert claim.state is state
+
+
+@pytest.mark.parametrize("first", [AttemptOutcome.NO_MATCH, AttemptOutcome.QUALITY_LOW])
+def test_no_order_of_outcomes_gives_more_pictures_than_the_rate_is_shared_among(first: AttemptOutcome) -> None:
+    """However poor pictures and other fingers take turns, a claim never comes to more comparisons than it pays for."""
+    policy = Policy.of(load_tables().policy)
+    other = AttemptOutcome.QUALITY_LOW if first is AttemptOutcome.NO_MATCH else AttemptOutcome.NO_MATCH
+    attempts: list[Attempt] = []
+    while isinstance(following := next_try((2, 7), attempts, policy), TryFinger):
+        made = sum(attempt.finger == following.finger for attempt in attempts)
+        outcome = first if made < 3 else other
+        attempts.append(Attempt(finger=following.finger, quality=50, outcome=outcome, ms=1))
+    assert 2 * len(attempts) == comparisons_allowed((2, 7), 2, policy) == 28

@@ -83,3 +83,14 @@ def test_version_says_what_made_the_score() -> None:
     assert local.version == matcher.MATCHER_VERSION
     assert set(local.parameter_digest) <= set("0123456789abcdef")
     assert len(local.parameter_digest) <= 64
+
+
+def test_one_of_many_comparisons_has_to_be_better_than_a_single_one() -> None:
+    """Ten allowed comparisons cost one decade, the band is that of the whole series; a single one costs nothing."""
+    local = LocalMatcher()
+    left = local.decode(SensitiveBytes(as_on_chip(minutiae(1), 7)))
+    assert left is not None
+    alone = local.compare(minutiae(1), left.template)
+    assert local.in_series(alone, 1).value == alone.value
+    assert local.in_series(alone, 10).value == pytest.approx(alone.value - 10)
+    assert local.in_series(alone, 10 ** int(alone.value / 10)).band == "none"

@@ -17,7 +17,7 @@ from mpos_agent.claim.draft import Attempt, BioResult, ClaimDraft
 from mpos_agent.claim.findings import Block, Found
 from mpos_agent.claim.happened import Happened
 from mpos_agent.claim.held_biometrics import HeldBiometrics, HeldFinger
-from mpos_agent.claim.policy import TryFinger
+from mpos_agent.claim.policy import TryFinger, comparisons_allowed
 from mpos_agent.claim.states import Event
 from sync.packet import AttemptOutcome, BioOutcome
 
@@ -82,7 +82,7 @@ def run(
         )
     try:
         progress("compare")
-        result = _compared(picture, fingers, asked.finger, counter)
+        result = _compared(picture, fingers, asked.finger, counter, _allowed(draft, fingers, counter))
     except MatcherError as error:
         # The network file is missing or damaged: the machine's trouble, not the finger's.
         return _failed(draft, counter, held, asked=asked, error=error, began=began)
@@ -92,7 +92,8 @@ def run(
     # says nothing of the finger, and no attempt is counted. A match needs minutiae and stays one.
     if result.outcome is not AttemptOutcome.MATCH and held.fingers(draft.claim_id) != fingers:
         return _templates_gone(draft)
-    return _told(draft, counter, asked, result, _ms(counter, began))
+    threshold_id = f"{counter.policy.threshold_id}/{_allowed(draft, fingers, counter)}"
+    return _told(draft, counter, asked, result, ms=_ms(counter, began), threshold_id=threshold_id)
 
 
 def _templates_gone(draft: ClaimDraft) -> Happened:
@@ -123,8 +124,17 @@ def _failed(
     )
 
 
-def _compared(picture: FingerImage, fingers: Sequence[HeldFinger], asked: int, counter: Counter) -> _Compared:
+def _allowed(draft: ClaimDraft, fingers: Sequence[HeldFinger], counter: Counter) -> int:
+    return comparisons_allowed(draft.chip.fingers if draft.chip else (), len(fingers), counter.policy)
+
+
+def _compared(
+    picture: FingerImage, fingers: Sequence[HeldFinger], asked: int, counter: Counter, allowed: int
+) -> _Compared:
     """Compare with every template: a member may well place the other finger of the two.
+
+    Every score is taken as one of all the ``allowed`` ones: somebody who tries on is no likelier to be let through
+    than the threshold says.
 
     A poor picture is compared as well, because worn fingers give nothing better: what matches at the named
     false match rate matches. Only when it does not is the picture blamed instead of the finger.
@@ -143,7 +153,7 @@ def _compared(picture: FingerImage, fingers: Sequence[HeldFinger], asked: int, c
             if gallery is None:
                 continue
             try:
-                score = matcher.compare(probe, gallery.template)
+                score = matcher.in_series(matcher.compare(probe, gallery.template), allowed)
             finally:
                 gallery.template.wipe()
             if score.value > best.value:
@@ -157,14 +167,16 @@ def _compared(picture: FingerImage, fingers: Sequence[HeldFinger], asked: int, c
     return replace(best, outcome=outcome, finger=asked)
 
 
-def _told(draft: ClaimDraft, counter: Counter, asked: TryFinger, result: _Compared, ms: int) -> Happened:
+def _told(
+    draft: ClaimDraft, counter: Counter, asked: TryFinger, result: _Compared, *, ms: int, threshold_id: str
+) -> Happened:
     attempt = Attempt(finger=result.finger, quality=result.quality, outcome=result.outcome, ms=ms)
     bio = BioResult(
         outcome=_BIO[result.outcome],
         finger=result.finger,
         score_band=result.band,
         paired_minutiae=min(result.matched, 255),
-        threshold_id=counter.policy.threshold_id,
+        threshold_id=threshold_id,
         matcher_version=counter.matcher.version,
         parameter_digest=counter.matcher.parameter_digest,
     )
