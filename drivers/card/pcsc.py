@@ -193,7 +193,8 @@ class _Caller:
         threading.Thread(target=self._run, name=f"pcsc {reader}", daemon=True).start()
 
     def call(self, function: Callable[..., Any], *arguments: object, doing: str) -> Any:
-        """What the function returns; DeviceTimeoutError when it hangs, and from then on at once.
+        """What the function returns; DeviceProtocolError when it raises; DeviceTimeoutError when it hangs, and from
+        then on at once.
 
         Once stuck, calls still queue up: should the driver let go one day, the card is disconnected then.
         """
@@ -201,7 +202,10 @@ class _Caller:
         self._jobs.put((lambda: function(*arguments), answer))
         if not self.stuck:
             with contextlib.suppress(queue.Empty):
-                return answer.get(timeout=self._timeout_s)
+                returned, raised = answer.get(timeout=self._timeout_s)
+                if raised is not None:
+                    raise DeviceProtocolError(self._reader, doing, type(raised).__name__) from raised
+                return returned
             self.stuck = True
         raise DeviceTimeoutError(self._reader, doing, f"no answer within {self._timeout_s:g} s; unplug the reader")
 
@@ -212,7 +216,12 @@ class _Caller:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             function, answer = job
-            answer.put(function())
+            try:
+                answer.put((function(), None))
+            # pyscard raises SystemError and TypeError where the library gave it nonsense. Were the thread to end of
+            # it, every later call would look like a driver that hangs.
+            except Exception as error:  # noqa: BLE001 - handed to whoever called, nothing is lost
+                answer.put((None, error))
 
 
 class _PcscConnection(CardConnection):
@@ -264,7 +273,7 @@ class _PcscConnection(CardConnection):
             raise CardRemovedError(self.reader, doing, "the connection is closed")
         try:
             code, answer = self._caller.call(scard.SCardTransmit, self._card, self._protocol, list(apdu), doing=doing)
-        except DeviceTimeoutError:
+        except DeviceError:
             self._failed = True
             raise
         if code != scard.SCARD_S_SUCCESS:

@@ -16,13 +16,14 @@ from drivers.card.pcsc import (
     ReaderEvent,
     ReaderEventKind,
     ReaderWatch,
+    _Caller,
     list_readers,
     match_reader,
     open_pair,
 )
 from drivers.card.virtual.card import VirtualEktp
 from drivers.card.virtual.served import VpcdSlot
-from drivers.errors import DeviceNotFoundError
+from drivers.errors import DeviceNotFoundError, DeviceProtocolError
 from tests.drivers.card.reading import PERSON
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,6 +49,21 @@ def test_pattern_that_fits_nothing_says_what_is_there(names: list[str], there: s
     """The technician sees the names to choose from."""
     with pytest.raises(DeviceNotFoundError, match=f"plugged in: .*{there}"):
         match_reader(names, "CRT-603")
+
+
+def test_a_call_the_library_chokes_on_does_not_make_the_reader_look_stuck() -> None:
+    """Its cause comes back to whoever called, and the next call is answered."""
+    caller = _Caller("any", GENEROUS_S)
+
+    def chokes() -> None:
+        raise SystemError("returned a result with an exception set")
+
+    with pytest.raises(DeviceProtocolError, match="SystemError") as caught:
+        caller.call(chokes, doing="connecting")
+    assert isinstance(caught.value.__cause__, SystemError)
+    assert caller.call(lambda: "answered", doing="connecting") == "answered"
+    assert not caller.stuck
+    caller.stop()
 
 
 @pytest.mark.parametrize("slot", [0, 3])
