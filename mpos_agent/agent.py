@@ -48,7 +48,6 @@ from sync.edge.outbox_row import OutboxRow
 from sync.edge.uploader import RoundResult
 from sync.errors import SyncError
 from sync.packet import Declaration, Relation, Segment
-from sync.receipt import Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -473,13 +472,7 @@ class Agent:
 
     def round_ended(self, result: RoundResult) -> None:
         """Called by the sync thread after a round with head office."""
-        for row in (*result.acked,):
-            self._parts.audit.record(
-                Act.PACKET_SETTLED,
-                claim_id=str(row.packet_id),
-                digest=row.digest,
-                verdict=row.verdict or Verdict.ACCEPTED,
-            )
+        for row in result.acked:
             self.events.publish(
                 EventKind.RECEIPT,
                 packet_id=str(row.packet_id),

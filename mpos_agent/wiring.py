@@ -43,6 +43,7 @@ from sync.edge.clock import HeadOfficeTime, SystemClock
 from sync.edge.database import Database, by_errno
 from sync.edge.head_office_client import Timeouts
 from sync.edge.outbox import Outbox
+from sync.edge.outbox_row import OutboxRow
 from sync.errors import StorageFullError, StorageReadOnlyError
 from sync.packet import ClaimPacket, TimeZone
 
@@ -73,8 +74,13 @@ def _build(settings: Settings, database: Database) -> Agent:
     device_clock = SystemClock()
     head_office_time = HeadOfficeTime(database, device_clock)
     clock = AgentClock(device_clock, head_office_time)
-    outbox = Outbox(database, device_clock)
     audit, people = AuditLog(database, clock), People(database, clock)
+
+    def settled(row: OutboxRow) -> None:
+        assert row.verdict is not None, "what settles a packet is its verdict"
+        audit.record(Act.PACKET_SETTLED, claim_id=str(row.packet_id), digest=row.digest, verdict=row.verdict)
+
+    outbox = Outbox(database, device_clock, on_settled=settled)
     tables = load_tables(settings.claim.tables_dir)
     link = HeadOfficeLink(
         folder=settings.agent.state_dir / IDENTITY_FOLDER,

@@ -46,13 +46,23 @@ class LaneCounts:
     oldest_ready_at: datetime | None
 
 
+def _nobody(_row: OutboxRow) -> None:
+    """Nobody keeps a record."""
+
+
 class Outbox:
     """The queue on top of the agent's database. Thread-safe as that is."""
 
     def __init__(
-        self, database: Database, clock: Clock | None = None, *, random: Callable[[int], bytes] = os.urandom
+        self,
+        database: Database,
+        clock: Clock | None = None,
+        *,
+        on_settled: Callable[[OutboxRow], None] = _nobody,
+        random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._database = database
+        """``on_settled`` is told of each packet a receipt settles, inside the transaction that settles it."""
+        self._database, self._on_settled = database, on_settled
         self._clock = SystemClock() if clock is None else clock
         database.migrate(migrations.NAME, migrations.STEPS)
         with database.transaction() as tx:
@@ -135,7 +145,10 @@ class Outbox:
     def settle(self, receipt: VerifiedReceipt) -> Settlement:
         """Take over what head office has signed for, in one transaction; see settlement.py."""
         with self._database.transaction() as tx:
-            return settlement.settle(tx, receipt, milliseconds(self._clock.utc()))
+            settled = settlement.settle(tx, receipt, milliseconds(self._clock.utc()))
+            for row in (*settled.acked, *settled.dead):
+                self._on_settled(row)
+            return settled
 
     def postpone(self, rows: Iterable[OutboxRow], until: datetime, error: str) -> None:
         """Note a failed delivery on each row still READY: an attempt more, its cause, and when to try again."""

@@ -55,6 +55,23 @@ def states(desk: Desk) -> list[RowState]:
     return [row.state for row in reversed(desk.outbox.rows())]
 
 
+def test_a_receipt_counts_only_together_with_the_record_of_it(desk: Desk) -> None:
+    """A power cut between the two would leave packets gone from the queue that no record tells of."""
+    told: list[tuple[int, Verdict | None]] = []
+    outbox = Outbox(desk.database, desk.clock, on_settled=lambda row: told.append((row.seq, row.verdict)))
+    rows = [desk.put(number) for number in (1, 2)]
+    receipt = signed(desk, verdict_on(rows[0]), verdict_on(rows[1], Verdict.NOT_YOURS))
+
+    def power_cut(_row: OutboxRow) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Outbox(desk.database, desk.clock, on_settled=power_cut).settle(receipt)
+    assert states(desk) == [RowState.READY] * 2
+    outbox.settle(receipt)
+    assert told == [(1, Verdict.ACCEPTED), (2, Verdict.NOT_YOURS)]
+
+
 def test_each_lane_is_an_unbroken_chain_from_its_first_packet(desk: Desk) -> None:
     """Numbers without gaps, each packet with its predecessor's digest, one epoch per lane."""
     for number in range(6):
