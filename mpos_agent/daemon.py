@@ -20,6 +20,7 @@ from mpos_agent.api.listeners import Server, loopback_listener, unix_listener
 from mpos_agent.api.server import application
 from mpos_agent.outcomes import Exit, outcome_of
 from mpos_agent.readiness import Readiness
+from sync.errors import SyncError
 
 _log = logging.getLogger(__name__)
 
@@ -101,15 +102,32 @@ async def _serve(agent: Agent, settings: Settings, readiness: Readiness) -> Exit
 async def signs_of_life(agent: Agent, readiness: Readiness, stop: Callable[[], None]) -> None:
     """From the event loop itself, so that a loop that hangs goes silent; and only while the workers live.
 
-    Ends, and has the daemon stop, when the disk failed: systemd starts it anew, and opening checks the file.
+    Ends, and has the daemon stop, when the disk failed: systemd starts it anew, and opening checks the file. So it
+    does when the looking itself fails: a daemon that nobody looks after any more must not go on. With or without a
+    watchdog.
     """
     every_s = _STATUS_EVERY_S if readiness.watchdog_s is None else readiness.watchdog_s / 3
-    while True:
-        await asyncio.sleep(every_s)
-        trouble = await asyncio.to_thread(agent.storage_trouble)
-        if trouble is not None:
-            log.happening(_log, logging.CRITICAL, "storage_lost", code=outcome_of(trouble).code)
-            stop()
-            return
-        if agent.alive():
-            readiness.alive(await asyncio.to_thread(agent.one_line))
+    try:
+        while True:
+            await asyncio.sleep(every_s)
+            trouble = await asyncio.to_thread(agent.storage_trouble)
+            if trouble is not None:
+                log.happening(_log, logging.CRITICAL, "storage_lost", code=outcome_of(trouble).code)
+                stop()
+                return
+            if agent.alive():
+                readiness.alive(await asyncio.to_thread(_line_of, agent))
+    except Exception as error:
+        log.happening(_log, logging.CRITICAL, "signs_of_life_lost", code=outcome_of(error).code)
+        stop()
+        raise
+
+
+def _line_of(agent: Agent) -> str:
+    """The agent's line; trouble that passes by itself (a full disk) is a line too, and no reason to stop."""
+    try:
+        return agent.one_line()
+    except SyncError as error:
+        if not error.retryable:
+            raise
+        return outcome_of(error).code
