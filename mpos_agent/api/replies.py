@@ -35,7 +35,7 @@ from mpos_agent.people import Person
 from mpos_agent.sync_worker import LastRound
 from sync.edge.outbox_row import OutboxRow
 
-_WORDS = ("state",)
+_WORDS = ("field", "npwp", "outcome", "photo", "state")
 """Groups of the texts that translate a code of ours for people."""
 
 

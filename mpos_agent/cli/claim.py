@@ -78,6 +78,7 @@ class _Walk:
         signed_in = self._client.post("/v1/sign-in", self._answers.sign_in())
         self._client.sign_in_token(signed_in["operator"])
         self._tables = self._client.get("/v1/tables")
+        self._paper.learn(self._tables)
         view = self._opened(resume)
         if view is None:
             return Exit.CLAIM

@@ -29,6 +29,8 @@ _SUMMARY = (
     ("bank.account", "Rekening", "Account"),
     ("bank.name_on_account", "Atas nama", "In the name of"),
 )
+# Which values of the summary are codes, and of which group of words.
+_GROUPS = {"finger": "outcome", "photo_check": "photo", "npwp": "npwp"}
 _OUTCOMES = {"MATCH": "green", "NO_MATCH": "yellow", "QUALITY_LOW": "yellow"}
 # Of how many strangers' fingers one would be taken for the holder's, by the name of the score band.
 _ONE_IN = {"FMR_1%": "100", "FMR_0.1%": "1.000", "FMR_0.01%": "10.000", "FMR_0.001%": "100.000"}
@@ -39,6 +41,11 @@ class Paper:
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
+        self._tables: Mapping[str, Any] = {}
+
+    def learn(self, tables: Mapping[str, Any]) -> None:
+        """The agent's tables: from here on codes are shown as words."""
+        self._tables = tables
 
     def opened(self, view: Mapping[str, Any]) -> None:
         """Which claim this is."""
@@ -81,9 +88,9 @@ class Paper:
     def findings(self, found: Iterable[Mapping[str, Any]], *, blocking: bool) -> None:
         """What is wrong (red, has to be corrected) or odd (yellow, may go on)."""
         for one in found:
-            place = f"{one['field']}: " if one["field"] else ""
+            place_id, place_en = self._place(one["field"])
             mark, style = ("✗", "red") if blocking else ("!", "yellow")
-            self._shell.say(f"  {mark} {escape(place + one['text_id'])}", escape(one["text_en"]), style)
+            self._shell.say(f"  {mark} {escape(place_id + one['text_id'])}", escape(place_en + one["text_en"]), style)
 
     def trouble(self, body: Mapping[str, Any]) -> None:
         """What a device did: cause and cure."""
@@ -100,8 +107,9 @@ class Paper:
         for path, id_text, en_text in _SUMMARY:
             value = _at(summary, path)
             if value:
-                table.add_row(self._shell.both(id_text, en_text), escape(str(value)))
-        shown, missing = ", ".join(summary["documents"]) or "-", ", ".join(summary["missing_documents"])
+                table.add_row(self._shell.both(id_text, en_text), self._said(path, str(value)))
+        shown = ", ".join(self._document(code) for code in summary["documents"]) or "-"
+        missing = ", ".join(self._document(code) for code in summary["missing_documents"])
         table.add_row(self._shell.both("Dokumen", "Documents"), shown)
         if missing:
             table.add_row(self._shell.both("Belum ada", "Missing"), f"[yellow]{missing}[/yellow]")
@@ -151,10 +159,43 @@ class Paper:
                 "red",
             )
 
+    def _word(self, group: str, code: str) -> tuple[str, str]:
+        """A code in both languages; the code itself where the tables do not know it."""
+        row = self._tables.get("words", {}).get(group, {}).get(code)
+        return (row["name_id"], row["name_en"]) if row else (code, code)
+
+    def _place(self, path: str) -> tuple[str, str]:
+        """Where something was found: ``documents.0.pages`` is "Dokumen 1, Jumlah halaman: "."""
+        places: list[tuple[str, str]] = []
+        for part in path.split(".") if path else ():
+            if part.isdigit() and places:
+                number = int(part) + 1
+                places[-1] = (f"{places[-1][0]} {number}", f"{places[-1][1]} {number}")
+            else:
+                places.append(self._word("field", part))
+        ids, ens = (", ".join(names) for names in zip(*places, strict=True)) if places else ("", "")
+        return (f"{ids}: ", f"{ens}: ") if places else ("", "")
+
+    def _said(self, path: str, value: str) -> str:
+        """A value of the summary as people say it."""
+        if path in _GROUPS:
+            return self._shell.both(*map(escape, self._word(_GROUPS[path], value)))
+        if path == "fallback":
+            rows = {row["code"]: row for row in self._tables.get("fallbacks", ())}
+            if value in rows:
+                return self._shell.both(escape(rows[value]["name_id"]), escape(rows[value]["name_en"]))
+        return escape(value)
+
+    def _document(self, code: str) -> str:
+        rows = {row["code"]: row for row in self._tables.get("documents", ())}
+        language = "name_id" if self._shell.lang == "id" else "name_en"
+        return escape(str(rows[code][language])) if code in rows else escape(code)
+
     def _attempt(self, facts: Mapping[str, Any]) -> None:
         colour = _OUTCOMES.get(facts["outcome"], "yellow")
-        line_id = f"  percobaan {facts['attempt']}: mutu {facts['quality']}, {facts['outcome']}, {facts['ms']} ms"
-        line_en = f"attempt {facts['attempt']}: quality {facts['quality']}, {facts['outcome']}"
+        outcome_id, outcome_en = self._word("outcome", str(facts["outcome"]))
+        line_id = f"  percobaan {facts['attempt']}: mutu {facts['quality']}, {outcome_id}, {facts['ms']} ms"
+        line_en = f"attempt {facts['attempt']}: quality {facts['quality']}, {outcome_en}"
         self._shell.say(line_id, line_en, colour)
         for hint in facts.get("hints", ()):
             self._shell.say(f"  → {escape(hint['id'])}", escape(hint["en"]), "yellow")

@@ -16,6 +16,14 @@ from mpos_agent.cli.shell import (
     ago,
     error_text,
 )
+from sync.edge.uploader import RoundOutcome
+
+_ROUNDS = {
+    RoundOutcome.DELIVERED: ("berhasil", "delivered"),
+    RoundOutcome.IDLE: ("tidak ada yang dikirim", "nothing to send"),
+    RoundOutcome.WAITING: ("menunggu giliran berikutnya", "waits for its next turn"),
+    RoundOutcome.FAILED: ("gagal", "failed"),
+}
 
 
 def status(
@@ -76,4 +84,4 @@ def _waiting(shell: Shell, queue: Mapping[str, Any]) -> str:
 def _round(shell: Shell, last: Mapping[str, Any]) -> str:
     if last["problem"]:
         return error_text(shell, last["problem"])
-    return str(last["result"]) if last["result"] else shell.both("belum ada", "none yet")
+    return shell.both(*_ROUNDS.get(last["result"], ("belum ada", "none yet")))

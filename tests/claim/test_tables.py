@@ -16,8 +16,18 @@ from mpos_agent.claim.draft import FallbackCode
 from mpos_agent.claim.findings import Block, Caution
 from mpos_agent.claim.policy import Policy
 from mpos_agent.claim.states import State
+from mpos_agent.claim.steps import form
 from mpos_agent.people import Refusal
-from sync.packet import Basis, Programme, Relation, Segment
+from sync.packet import (
+    AttemptOutcome,
+    Basis,
+    BioOutcome,
+    NpwpAnswer,
+    PhotoCompare,
+    Programme,
+    Relation,
+    Segment,
+)
 
 TABLES = load_tables()
 
@@ -63,6 +73,14 @@ def test_every_value_of_scanner_and_sign_in_has_its_sentence() -> None:
         assert TABLES.texts[f"refusal.{refusal}"]
     for finger in range(11):
         assert TABLES.texts[f"finger.{finger}"]
+    for field in (*form.FIELDS, "pages", "claimant", "birth_date", "account", "supervisor_id", "reason", "documents"):
+        assert TABLES.texts[f"field.{field}"]
+    for outcome in (*AttemptOutcome, *BioOutcome):
+        assert TABLES.texts[f"outcome.{outcome}"]
+    for answer in PhotoCompare:
+        assert TABLES.texts[f"photo.{answer}"]
+    for given in NpwpAnswer:
+        assert TABLES.texts[f"npwp.{given}"]
     for state in State:
         assert TABLES.texts[f"state.{state.value}"]
     for reason in QualityReason:

@@ -153,7 +153,7 @@ def test_an_answer_that_blocks_ends_the_run_with_its_reason(rig: Rig) -> None:
     """A wrong card number in the file: the field and the sentence, exit code for a blocked claim."""
     ran = claim(rig, answers={**ANSWERS, "form": {**FORM, "kpj": "1"}})
     assert ran.returncode == Exit.CLAIM
-    assert "kpj: Nomor KPJ" in ran.stdout
+    assert "KPJ: Nomor KPJ" in ran.stdout
     assert "--resume" in ran.stdout
 
 
@@ -205,7 +205,7 @@ def test_a_person_at_the_terminal_is_led_to_the_slip(rig: Rig) -> None:
     ]
     ran = claim(rig, typed="\n".join(typed) + "\n")
     assert ran.returncode == Exit.DONE, ran.stdout[-3000:]
-    for shown in ("Pemberitahuan", "Petugas kedua sudah menandatangani", "✗ kpj", "Ringkasan", "Tanda terima"):
+    for shown in ("Pemberitahuan", "Petugas kedua sudah menandatangani", "✗ KPJ", "Ringkasan", "Tanda terima"):
         assert shown in ran.stdout
 
 

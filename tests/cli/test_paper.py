@@ -1,0 +1,67 @@
+"""What an operator reads: words, never the names of our fields and codes."""
+
+from pathlib import Path
+
+import pytest
+
+from config.schema import Language
+from mpos_agent.cli import status
+from mpos_agent.cli.paper import Paper
+from mpos_agent.cli.shell import Shell
+from sync.edge.uploader import RoundOutcome
+from tests.api.rig import settings_for
+from tests.cli.test_terminal import TABLES, Keyboard
+
+
+def paper(folder: Path) -> tuple[Paper, Keyboard, Shell]:
+    keyboard = Keyboard(())
+    shell = Shell(settings_for(folder), folder / "agent.toml", False, Language.ID, None, keyboard)
+    made = Paper(shell)
+    made.learn(TABLES)
+    return made, keyboard, shell
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("claimant.nik", "Pemohon, NIK: x"),
+        ("documents.0.pages", "Dokumen 1, Jumlah halaman: x"),
+        ("bank.account", "Rekening, Nomor rekening: x"),
+        ("", "✗ x"),
+    ],
+)
+def test_where_something_is_wrong_is_said_in_words(tmp_path: Path, field: str, said: str) -> None:
+    """The field's name on the form, not its path in a request."""
+    shown, keyboard, _ = paper(tmp_path)
+    shown.findings([{"field": field, "text_id": "x", "text_en": "y"}], blocking=True)
+    assert said in keyboard.export_text()
+
+
+def test_the_summary_speaks_in_words(tmp_path: Path) -> None:
+    """Finger, second person, photo, tax number and papers: what is read back to the member can be read aloud."""
+    shown, keyboard, _ = paper(tmp_path)
+    shown.summary(
+        {
+            "programme": {"code": "JHT", "id": "Jaminan Hari Tua"},
+            "reason": {"id": "Mengundurkan diri"},
+            "finger": "NOT_DONE",
+            "fallback": "NO_CHIP",
+            "photo_check": "SAME",
+            "npwp": "NOT_ASKED",
+            "documents": ["KPJ_CARD"],
+            "missing_documents": ["ID_CARD"],
+        }
+    )
+    text = keyboard.export_text()
+    for word in ("tidak dilakukan", "orang yang sama", "tidak ditanya", "Kartu peserta (KPJ)", "KTP"):
+        assert word in text
+    for code in ("NOT_DONE", "NO_CHIP", "SAME", "NOT_ASKED", "KPJ_CARD", "ID_CARD"):
+        assert code not in text
+
+
+@pytest.mark.parametrize("result", list(RoundOutcome))
+def test_a_round_is_told_in_words(tmp_path: Path, result: RoundOutcome) -> None:
+    """In both languages, however it ended."""
+    _, keyboard, shell = paper(tmp_path)
+    keyboard.print(status._round(shell, {"problem": None, "result": result.value}))
+    assert " / " in keyboard.export_text()
