@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.prompt import Confirm, Prompt
+from rich.prompt import Prompt
 
 from mpos_agent.claim.steps.documents import MOST_PAGES
 from mpos_agent.claim.steps.slip import local_time
@@ -76,6 +76,8 @@ _FORM: tuple[Choice, ...] = (
 )
 
 
+_YES = frozenset({"y", "ya", "yes"})
+_NO = frozenset({"t", "tidak", "n", "no"})
 _ACCUSATION = "SUSPECTED_IMPERSONATION"
 
 
@@ -112,7 +114,7 @@ class AtTheTerminal:
 
     def start(self, tables: Mapping[str, Any]) -> Fields:
         """Programme, reason, membership, relation."""
-        programme = self._choose("Program", "Programme", _coded(tables["programmes"]), enter=1)
+        programme = self._programme(tables)
         reasons = [row for row in tables["reasons"] if programme in row["programmes"]] or tables["reasons"]
         reason = self._choose("Alasan", "Reason", _coded(reasons))
         return {
@@ -122,6 +124,16 @@ class AtTheTerminal:
             "relation": self._choose("Yang mengajukan", "Who claims", _RELATIONS, enter=1),
             "ticket": self._ask("Nomor antrean (boleh kosong)", "Queue ticket (may be empty)", empty=True) or None,
         }
+
+    def _programme(self, tables: Mapping[str, Any]) -> str:
+        """One that is claimed here; of another one it is said at once where it is claimed."""
+        elsewhere = {row["code"]: row["elsewhere"] for row in tables["programmes"] if row["elsewhere"]}
+        while True:
+            programme = self._choose("Program", "Programme", _coded(tables["programmes"]), enter=1)
+            if programme not in elsewhere:
+                return programme
+            where = elsewhere[programme]
+            self._shell.say(f"  ✗ {escape(where['name_id'])}", escape(where["name_en"]), "red")
 
     def answer(self, prompt: Mapping[str, Any], view: Mapping[str, Any], tables: Mapping[str, Any]) -> Fields:
         """Ask for what this step needs."""
@@ -264,11 +276,17 @@ class AtTheTerminal:
                 return answer
 
     def _confirm(self, id_text: str, en_text: str, *, default: bool | None = None) -> bool:
-        """``y`` or ``n``: the keys are the same in both languages' keyboards, and [bold]ya[/bold] begins with y."""
-        question = self._shell.both(id_text, en_text)
-        if default is None:
-            return Confirm.ask(question, console=self._shell.console)
-        return Confirm.ask(question, console=self._shell.console, default=default)
+        """Yes or no in either language: ``y`` (ya, yes), ``t`` (tidak) or ``n`` (no)."""
+        keys = "" if default is None else "y" if default else "t"
+        question = f"{self._shell.both(id_text, en_text)} [bold magenta]\\[y/t][/bold magenta]"
+        while True:
+            answer = Prompt.ask(question, console=self._shell.console, default=keys, show_default=bool(keys))
+            word = answer.strip().lower()
+            if word in _YES:
+                return True
+            if word in _NO:
+                return False
+            self._shell.say("Ketik y (ya) atau t (tidak).", "Type y (yes) or n (no).", "yellow")
 
     def _choose(self, id_text: str, en_text: str, choices: Sequence[Choice], *, enter: int = 0) -> str:
         """A numbered list; the number or the code itself is taken.

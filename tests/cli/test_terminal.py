@@ -143,3 +143,22 @@ def test_a_paper_that_was_only_seen_needs_no_file(tmp_path: Path) -> None:
     person, _ = at(tmp_path, "1", "", "n", "")
     answer = person.answer(prompt_for("documents"), view, TABLES)
     assert answer == {"documents": [{"type": "KPJ_CARD", "pages": 1, "legible": False}]}
+
+
+def test_a_programme_claimed_elsewhere_is_refused_before_anything_else_is_asked(tmp_path: Path) -> None:
+    """JKP: where it is claimed is said at once, and the programme is asked for again."""
+    person, seen = at(tmp_path, "JKP", "JHT", "RESIGN", "PU", "SELF", "")
+    assert person.start(TABLES)["programme"] == "JHT"
+    shown = seen.export_text()
+    assert shown.index("siapkerja.kemnaker.go.id") < shown.index("Alasan / Reason")
+
+
+@pytest.mark.parametrize(
+    ("typed", "given"),
+    [("y", True), ("Y", True), ("ya", True), ("yes", True), ("t", False), ("tidak", False), ("n", False)],
+)
+def test_yes_and_no_are_understood_in_both_languages(tmp_path: Path, typed: str, given: bool) -> None:
+    """What people type; anything else, and Enter where nothing is offered, asks again."""
+    person, seen = at(tmp_path, "", "hm", typed)
+    assert person.confirm({}) == {"member_confirms": given}
+    assert seen.export_text().count("Ketik y (ya) atau t (tidak)") == 2
