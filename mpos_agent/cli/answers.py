@@ -3,7 +3,7 @@
 import difflib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,6 +62,9 @@ class Answers(Protocol):
 
     def without_finger(self, view: Mapping[str, Any]) -> Fields | None:
         """A countersignature in place of further attempts, or None."""
+
+    def blocked(self, step: str, fields: Sequence[str]) -> None:
+        """These fields of the last answer cannot be; empty for the answer as a whole."""
 
     def corrects(self) -> bool:
         """Whether asking again after something blocked can bring another answer."""
@@ -132,6 +135,9 @@ class AnswersFile:
     def without_finger(self, view: Mapping[str, Any]) -> Fields | None:
         """``[fallback]`` with a code of its own."""
         return self._fallback(None) if self._content.get("fallback", {}).get("code") else None
+
+    def blocked(self, step: str, fields: Sequence[str]) -> None:
+        """A file learns nothing."""
 
     def corrects(self) -> bool:
         """A file gives the same answer again."""

@@ -23,7 +23,7 @@ from mpos_agent.cli.paper import Paper
 from mpos_agent.cli.portrait import portrait
 from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption
 from mpos_agent.cli.terminal import AtTheTerminal
-from mpos_agent.errors import AgentError
+from mpos_agent.errors import AgentError, WrongPinError
 from mpos_agent.outcomes import TABLE, Exit
 
 _PATHS = {
@@ -75,8 +75,7 @@ class _Walk:
         self._failures = 0
 
     def walk(self, resume: str | None) -> Exit:
-        signed_in = self._client.post("/v1/sign-in", self._answers.sign_in())
-        self._client.sign_in_token(signed_in["operator"])
+        self._client.sign_in_token(self._signed_in())
         self._tables = self._client.get("/v1/tables")
         self._paper.learn(self._tables)
         view = self._opened(resume)
@@ -101,6 +100,16 @@ class _Walk:
                     return self._left_open(ended)
                 view = self._view()
         return self._ended(view)
+
+    def _signed_in(self) -> str:
+        """The sign-in of the operator; a person who mistyped the PIN is asked again, until it is locked."""
+        while True:
+            try:
+                return str(self._client.post("/v1/sign-in", self._answers.sign_in())["operator"])
+            except RemoteError as error:
+                if error.body.get("code") != WrongPinError.code or not self._answers.corrects():
+                    raise
+                self._paper.trouble(error.body)
 
     def _opened(self, resume: str | None) -> Mapping[str, Any] | None:
         """The open claim that was asked for, or a new one; None when it is blocked."""
@@ -134,6 +143,7 @@ class _Walk:
         self._shell.give({"step": name, **reply})
         self._paper.outcome(name, reply)
         if not reply["accepted"]:
+            self._answers.blocked(name, [str(one["field"]) for one in reply["blocks"]])
             return None if self._answers.corrects() else Exit.CLAIM
         if reply["happened"] == "FINGER_MISSED":
             return self._tried_in_vain(step, view, Exit.NOT_QUEUED)

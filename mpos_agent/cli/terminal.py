@@ -86,11 +86,15 @@ class AtTheTerminal:
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
+        self._staff_number = ""
         self._form: Fields = {}
+        self._identity: Fields = {}
+        self._wrong: frozenset[str] = frozenset()
 
     def sign_in(self) -> Fields:
-        """Staff number and PIN."""
-        return {"person_id": self._ask("Nomor petugas", "Staff number"), "pin": self._ask("PIN", "PIN", hidden=True)}
+        """Staff number and PIN; the number typed before stands in brackets."""
+        self._staff_number = self._ask("Nomor petugas", "Staff number", default=self._staff_number)
+        return {"person_id": self._staff_number, "pin": self._ask("PIN", "PIN", hidden=True)}
 
     def resume(self, open_claims: list[Mapping[str, Any]], tables: Mapping[str, Any]) -> str | None:
         """Offer the open claims, by their numbers; 0 or Enter begins a new one."""
@@ -142,8 +146,7 @@ class AtTheTerminal:
                 given = self._confirm("Peserta setuju?", "Does the member agree?")
                 return {"given": given, "method": self._choose("Cara", "How", _METHODS)}
             case "identity_by_hand":
-                source = self._choose("Sumber identitas", "Identity taken from", _SOURCES)
-                return {"source": source, "fields": self._fields(_IDENTITY, {})}
+                return self._identity_by_hand()
             case "fallback":
                 return self._second_person(prompt["facts"], tables)
             case "photo_check":
@@ -172,9 +175,28 @@ class AtTheTerminal:
         """The agent itself calls for a second person when it is time; here the claim may be left open."""
         return None
 
+    def blocked(self, step: str, fields: Sequence[str]) -> None:
+        """Only these are asked for again, where the step knows how to."""
+        self._wrong = frozenset(fields)
+
     def corrects(self) -> bool:
         """A person can type something else."""
         return True
+
+    def _identity_by_hand(self) -> Fields:
+        """Identity from papers; after a mistake only what was wrong, and what was typed stands in brackets."""
+        wrong = [row for row in _IDENTITY if f"claimant.{row[0]}" in self._wrong]
+        fields = dict(self._identity.get("fields", {}))
+        if wrong and len(wrong) == len(self._wrong):
+            for name, *_ in wrong:
+                fields.pop(name, None)
+            fields |= self._fields(wrong, self._identity["fields"])
+            self._identity = {**self._identity, "fields": fields}
+        else:
+            source = self._choose("Sumber identitas", "Identity taken from", _SOURCES)
+            self._identity = {"source": source, "fields": self._fields(_IDENTITY, fields)}
+        self._wrong = frozenset()
+        return self._identity
 
     def _second_person(self, facts: Mapping[str, Any], tables: Mapping[str, Any]) -> Fields:
         # What this claim came here for first; the accusation is never what a tired finger finds on top.
@@ -246,11 +268,11 @@ class AtTheTerminal:
         if answer == "GIVEN":
             fields["npwp"] = self._ask("Nomor NPWP", "Tax number", default=self._form.get("npwp", ""))
         if self._confirm("Ada rekening?", "A bank account?", default=True):
-            banks = [(row["code"], row["name"], "") for row in tables["banks"]]
+            banks, before = [(row["code"], row["name"], "") for row in tables["banks"]], self._form.get("bank", {})
             fields["bank"] = {
                 "code": self._choose("Bank", "Bank", banks),
-                "account": self._ask("Nomor rekening", "Account number"),
-                "name_on_account": self._ask("Atas nama", "In the name of"),
+                "account": self._ask("Nomor rekening", "Account number", default=before.get("account", "")),
+                "name_on_account": self._ask("Atas nama", "In the name of", default=before.get("name_on_account", "")),
             }
         if view["relation"] != "SELF":
             self._shell.say("Data peserta yang diwakili:", "Data of the member who is represented:")

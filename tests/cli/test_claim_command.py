@@ -172,6 +172,13 @@ def test_a_wrong_pin_is_told_before_anything_is_opened(rig: Rig) -> None:
     assert "PIN salah" in ran.stderr
 
 
+def test_a_mistyped_pin_is_asked_for_again(rig: Rig) -> None:
+    """At the terminal a wrong PIN costs one try, not the command; the staff number need not be typed again."""
+    ran = claim(rig, typed="\n".join([OPERATOR[0], "000111", "", OPERATOR[1], "", "RESIGN", "", "", ""]) + "\n")
+    assert "PIN salah" in ran.stdout
+    assert "Klaim tetap terbuka" in ran.stdout
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [("[operatr]\n", "did you mean"), ("not toml", "neither TOML nor JSON"), ("[operator]\nid = 'x'", "[claim]")],

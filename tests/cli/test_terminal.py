@@ -162,3 +162,24 @@ def test_yes_and_no_are_understood_in_both_languages(tmp_path: Path, typed: str,
     person, seen = at(tmp_path, "", "hm", typed)
     assert person.confirm({}) == {"member_confirms": given}
     assert seen.export_text().count("Ketik y (ya) atau t (tidak)") == 2
+
+
+def test_only_what_was_wrong_of_an_identity_is_typed_again(tmp_path: Path) -> None:
+    """Eight fields typed, one of them wrong: one is asked for again, and the others stay."""
+    typed = ["1", "990101", "", "PESERTA UJI DUA", "KOTA UJI", "1985-07-01", "PEREMPUAN", "JL CONTOH 2", "WNI"]
+    person, _ = at(tmp_path, *typed, "9901014107850001")
+    first = person.answer(prompt_for("identity_by_hand"), {}, TABLES)
+    person.blocked("identity_by_hand", ["claimant.nik"])
+    second = person.answer(prompt_for("identity_by_hand"), {}, TABLES)
+    assert second["fields"] == {**first["fields"], "nik": "9901014107850001"}
+    assert second["source"] == first["source"] == "KTP_MANUAL"
+
+
+def test_a_mistake_that_is_in_no_field_asks_for_all_with_what_was_typed(tmp_path: Path) -> None:
+    """The source itself was wrong: it is chosen again; Enter keeps each field."""
+    typed = ["1", "", "A 99", "PESERTA UJI DUA", "", "1985-07-01", "", "", ""]
+    person, _ = at(tmp_path, *typed, "4", *[""] * 8)
+    first = person.answer(prompt_for("identity_by_hand"), {}, TABLES)
+    person.blocked("identity_by_hand", ["source"])
+    second = person.answer(prompt_for("identity_by_hand"), {}, TABLES)
+    assert (second["source"], second["fields"]) == ("PASSPORT", first["fields"])
