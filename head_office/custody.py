@@ -33,6 +33,7 @@ class Alarm(StrEnum):
     NEW_EPOCH = "new_epoch"
     ROLLED_BACK = "rolled_back"
     TOO_MANY_EPOCHS = "too_many_epochs"
+    PACKET_ID_REUSED = "packet_id_reused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,18 @@ from sync.packet import BioOutcome, ChipAuth, ClaimPacket, ClockTrust, NameMatch
 CLOCK_AHEAD = timedelta(minutes=5)
 
 
-def flags_of(packet: ClaimPacket, *, stored_at: datetime, other_open: bool, site_differs: bool) -> tuple[str, ...]:
+def flags_of(
+    packet: ClaimPacket, *, stored_at: datetime, other_open: bool, site_differs: bool, id_of_another_device: bool
+) -> tuple[str, ...]:
     """The flags of one claim, most serious first.
 
     ``other_open`` says that another claim of the same person or card in the same programme awaits its decision,
-    ``site_differs`` that the packet names another place than the device was enrolled for.
+    ``site_differs`` that the packet names another place than the device was enrolled for, ``id_of_another_device``
+    that a claim of another device has this packet's id.
     """
     rules = (
         ("DRILL", packet.purpose is Purpose.DRILL),
+        ("PACKET_ID_REUSED", id_of_another_device),
         ("DUPLICATE_OPEN", other_open),
         ("SITE_DIFFERS", site_differs),
         ("CHIP_AUTH_FAIL", packet.chip_auth is ChipAuth.FAIL),

@@ -145,4 +145,44 @@ STEPS: tuple[tuple[str, str], ...] = (
         );
         """,
     ),
+    (
+        # Each device draws its own packet ids: one that repeats another's must not keep that one's claim off the desk.
+        "0005_packet_ids_per_device",
+        """
+        CREATE TABLE claims_per_device (
+            receipt_no INTEGER PRIMARY KEY REFERENCES packets(receipt_no),
+            packet_id BLOB NOT NULL,
+            agenda_no INTEGER NOT NULL UNIQUE,
+            agenda_at INTEGER NOT NULL,
+            status TEXT NOT NULL,
+            device_id TEXT NOT NULL,
+            branch_code TEXT NOT NULL,
+            kanwil_code TEXT NOT NULL,
+            partner_code TEXT,
+            programme TEXT NOT NULL,
+            reason_code TEXT NOT NULL,
+            npp TEXT,
+            company_name TEXT,
+            full_name TEXT NOT NULL,
+            kpj TEXT NOT NULL,
+            nik TEXT NOT NULL,
+            na_code TEXT NOT NULL,
+            path TEXT NOT NULL,
+            flags TEXT NOT NULL,
+            captured_at INTEGER NOT NULL,
+            detail TEXT NOT NULL,
+            UNIQUE (device_id, packet_id)
+        );
+        INSERT INTO claims_per_device
+            SELECT receipt_no, packet_id, agenda_no, agenda_at, status, device_id, branch_code, kanwil_code,
+                partner_code, programme, reason_code, npp, company_name, full_name, kpj, nik, na_code, path, flags,
+                captured_at, detail
+            FROM claims;
+        DROP TABLE claims;
+        ALTER TABLE claims_per_device RENAME TO claims;
+        CREATE INDEX claims_by_nik ON claims(nik);
+        CREATE INDEX claims_by_kpj ON claims(kpj);
+        CREATE INDEX claims_by_packet ON claims(packet_id);
+        """,
+    ),
 )

@@ -17,15 +17,15 @@ from pathlib import Path
 
 from head_office import claims
 from head_office.claims import OpenedClaim
-from head_office.custody import Opening, receipt_name
+from head_office.custody import Alarm, LaneKey, Opening, Place, alarm, receipt_name
 from head_office.device_registry import signing_keys
 from head_office.errors import LedgerBusyError, LedgerFullError
 from head_office.flags import flags_of
 from head_office.keys.home import Home
 from head_office.keys.recipients import load_private_keys
 from head_office.ledger import Ledger, Row, SqliteLedger, Transaction
-from head_office.moment import Clock, from_ms, utc_now
-from sync.envelope import open_envelope, recipients_of, verify
+from head_office.moment import Clock, from_ms, to_ms, utc_now
+from sync.envelope import Lane, open_envelope, recipients_of, verify
 from sync.errors import Refusal, WireError
 from sync.packet import BioOutcome, ClaimPacket, decode
 from sync.recipients import RecipientPrivateKey
@@ -37,7 +37,6 @@ LOOK_AGAIN_S = 2.0  # The parent wakes us after each commit; this only finds wha
 RESTART_AFTER_S = (0.5, 2.0, 10.0, 60.0)  # A worker that dies at once must not spin; keys may be put right meanwhile.
 STOP_WITHIN_S = 10.0  # One packet takes milliseconds.
 
-PACKET_ID_REUSED = "packet_id_reused"
 UNKNOWN_KEY = "unknown_key"
 
 
@@ -71,14 +70,19 @@ class Opener:
             self._set_aside(row["receipt_no"], Refusal.WRONG_DEVICE.value)
             return
         with self._ledger.transaction() as tx:
-            if tx.execute("SELECT 1 FROM claims WHERE packet_id = ?", (packet.packet_id.bytes,)):
-                _mark(tx, row["receipt_no"], Opening.QUARANTINED, PACKET_ID_REUSED)
+            holders = {held["device_id"] for held in _with_id(tx, packet)}
+            if holders:
+                key = LaneKey(row["device_id"], Lane(row["lane"]), bytes(row["epoch"]))
+                alarm(tx, Alarm.PACKET_ID_REUSED, Place(key, row["seq"]), to_ms(self._clock()))
+            if row["device_id"] in holders:
+                _mark(tx, row["receipt_no"], Opening.QUARANTINED, Alarm.PACKET_ID_REUSED)
                 return
             claim = claim_of(packet)
             flags = flags_of(
                 packet,
                 stored_at=from_ms(row["stored_at"]),
                 other_open=_other_open(tx, claim),
+                id_of_another_device=bool(holders),
                 site_differs=(packet.branch_code, packet.kanwil_code, packet.partner_code)
                 != (row["branch_code"], row["kanwil_code"], row["partner_code"]),
             )
@@ -141,6 +145,15 @@ def _plain(value: dict[str, object]) -> dict[str, object]:
         return item
 
     return {name: plain(member) for name, member in value.items()}
+
+
+def _with_id(tx: Transaction, packet: ClaimPacket) -> list[Row]:
+    """The claims that have this packet's id already.
+
+    From the same device it is the same claim sealed twice. From another it is a real claim of somebody's under an id
+    that ought to be nobody else's: it goes to the desk, and people look at both.
+    """
+    return tx.execute("SELECT device_id FROM claims WHERE packet_id = ?", (packet.packet_id.bytes,))
 
 
 def _other_open(tx: Transaction, claim: OpenedClaim) -> bool:

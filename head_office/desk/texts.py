@@ -54,6 +54,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "UNKNOWN": ("-", "-"),
     "MANUAL_PATH": ("Identitas tidak diverifikasi dengan sidik jari", "Identity not verified by finger"),
     "CLOCK_DOUBT": ("Jam perangkat diragukan", "Device clock in doubt"),
+    "PACKET_ID_REUSED": (
+        "Mesin lain mengirim klaim dengan nomor paket yang sama",
+        "Another device sent the same packet id",
+    ),
     "DUPLICATE_OPEN": ("Klaim lain untuk orang dan program ini masih terbuka", "Another claim is open for this person"),
     "CHIP_AUTH_FAIL": ("Keaslian chip tidak terbukti", "Chip authenticity not proven"),
     "BANK_NAME_DIFFERS": ("Nama rekening berbeda", "Account name differs"),

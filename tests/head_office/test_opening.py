@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from head_office import custody
+from head_office.keys.home import Home
+from head_office.migrations import STEPS
 from head_office.opening import Opener
 from sync import cbor, cose, packet
 from sync.envelope import Lane
@@ -85,6 +87,40 @@ def test_one_claim_sealed_twice_reaches_the_desk_once(office: Office) -> None:
     office.receive(device, device.seal(claim), device.seal(claim))
     assert len(office.claims()) == 1
     assert reasons(office) == ["packet_id_reused"]
+    assert office.alarm_kinds() == ["packet_id_reused"]
+
+
+def test_claims_of_two_devices_under_one_packet_id_both_reach_the_desk(office: Office) -> None:
+    """No device can keep another one's claim off the desk; the later one says so, and an alarm is raised."""
+    first, second = office.device("SN-1"), office.device("SN-2")
+    claim = claim_packet(first.device_id, 1)
+    other = claim_packet(second.device_id, 2, packet_id=claim.packet_id, kpj="99ZZ0000099")
+    office.receive(first, first.seal(claim.encode()))
+    assert len(office.claims()) == 1
+    office.receive(second, second.seal(other.encode()), second.seal(other.encode()))
+    assert [row["device_id"] for row in office.claims()] == [first.device_id, second.device_id]
+    assert ["PACKET_ID_REUSED" in each for each in flags(office)] == [False, True]
+    # The same claim sealed twice by one device is still one claim.
+    assert reasons(office) == ["packet_id_reused"]
+    assert set(office.alarm_kinds()) == {"packet_id_reused"}
+
+
+def test_a_desk_of_an_earlier_release_keeps_its_claims(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of claims is built anew for packet ids of each device; rows, numbers and indexes come along."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr("head_office.ledger.STEPS", STEPS[:4])
+        office = Office(home)
+        device = office.device()
+        office.receive(device, device.seal(number=1), device.seal(number=2))
+        before = [tuple(row) for row in office.claims()]
+        office.ledger.close()
+    office = Office(home)
+    assert [tuple(row) for row in office.claims()] == before
+    office.receive(device, device.seal(number=3))
+    assert [row["agenda_no"] for row in office.claims()] == [1_000_001, 1_000_002, 1_000_003]
+    indexes = {row["name"] for row in office.ledger.read("SELECT name FROM sqlite_master WHERE type = 'index'")}
+    assert {"claims_by_nik", "claims_by_kpj", "claims_by_packet"} <= indexes
+    office.ledger.close()
 
 
 def test_a_packet_naming_another_device_inside_is_set_aside(office: Office) -> None:
