@@ -19,7 +19,7 @@ class Opening(StrEnum):
     OPENED = "OPENED"
     """Its claim is on the desk."""
     HELD = "HELD"
-    """Quarantined when it came: not opened before a person releases it."""
+    """Quarantined when it came: not opened. There is no command that releases one; see docs/head-office.md."""
     QUARANTINED = "QUARANTINED"
     """The worker could not make a claim of it; the reason stands beside."""
 
@@ -100,7 +100,7 @@ def advance(tx: Transaction, key: LaneKey, head: LaneHead) -> None:
 
 
 def freeze(tx: Transaction, key: LaneKey, reason: str) -> None:
-    """The head stays where it is; whatever follows is set aside."""
+    """The head stays where it is; whatever follows is set aside. Nothing here ends it: a new epoch, or a new device."""
     tx.execute(
         "UPDATE lanes SET frozen_reason = ? WHERE device_id = ? AND lane = ? AND epoch = ?",
         (reason, key.device_id, key.lane, key.epoch),

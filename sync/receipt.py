@@ -34,7 +34,7 @@ class Verdict(enum.StrEnum):
     DUPLICATE = "duplicate"
     """These very bytes were stored before, and accepted; what was quarantined is told to be so again."""
     QUARANTINED = "quarantined"
-    """Stored durably, set apart for a person to look at, with a reason; the chain goes on behind it."""
+    """Stored durably and set apart, with a reason; the chain goes on behind it. It is on nobody's desk."""
     RETRY_LATER = "retry_later"
     """Not stored: a gap before it, or head office could not just now. Nothing is wrong with the packet."""
     NOT_YOURS = "not_yours"
