@@ -1,9 +1,12 @@
 """The commands of ``mpos-agent``, and the one place where an error becomes an exit code."""
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
-from typing import cast
+from pathlib import Path
+from typing import TextIO, cast
 
 import typer
 
@@ -18,6 +21,9 @@ _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 # What Typer makes of Ctrl-C where the command itself did not answer it.
 _INTERRUPTED = 130
+
+BUGS_FILE = Path("mpos-agent") / "bugs.log"
+"""Below the user's folder for state."""
 
 app = typer.Typer(
     name="mpos-agent",
@@ -65,17 +71,35 @@ def _run(given: list[str]) -> int:
         sys.stderr.close()
         return Exit.DONE
     # One of the two places: from here on there is only the exit code.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told to the operator, noted for the technician
         told = tell_error(error, as_json="--json" in given, lang=_asked_language(given))
         if told is Exit.BUG:
-            # For the technician: where it was, masked like every line of the log.
-            log.set_up("ERROR", journal_prefix=False)
-            logging.getLogger("mpos_agent.cli").exception("bug")
+            _note_the_bug()
         return told
     if result == _INTERRUPTED:
         print(file=sys.stderr)
         return Exit.NOT_QUEUED
     return int(result) if isinstance(result, int) else Exit.DONE
+
+
+def _note_the_bug() -> None:
+    """For the technician: where it was, masked like every line of the log. Not on an operator's screen.
+
+    Without a screen (a service, a pipe) standard error is the log.
+    """
+    file = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / BUGS_FILE
+    with contextlib.ExitStack() as opened:
+        stream: TextIO = sys.stderr
+        if sys.stderr.isatty():
+            try:
+                file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                stream = opened.enter_context(file.open("a", encoding="utf-8"))
+                print(f"→ {file}", file=sys.stderr)
+            except OSError:
+                # Better seen on the screen than lost.
+                stream = sys.stderr
+        log.set_up("ERROR", journal_prefix=False, stream=stream)
+        logging.getLogger("mpos_agent.cli").exception("bug")
 
 
 def _asked_language(given: list[str]) -> Language:
