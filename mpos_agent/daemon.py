@@ -7,10 +7,13 @@ A reader, a scanner, pcscd or head office that is away never ends it: they are r
 """
 
 import asyncio
+import contextlib
+import fcntl
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from config.schema import Settings
 from mpos_agent import __version__, log, wiring
@@ -20,11 +23,12 @@ from mpos_agent.api.listeners import Server, loopback_listener, unix_listener
 from mpos_agent.api.server import application
 from mpos_agent.outcomes import Exit, outcome_of
 from mpos_agent.readiness import Readiness
-from sync.errors import SyncError
+from sync.errors import StorageInUseError, SyncError
 
 _log = logging.getLogger(__name__)
 
 COMMAND_LINE_TOKEN = "cli.token"  # noqa: S105 - a file name
+_RUN_LOCK = "agent.lock"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Without a watchdog the status line of systemctl still wants to be true.
 _STATUS_EVERY_S = 10.0
@@ -36,20 +40,35 @@ def serve(settings: Settings) -> int:
     Raises
     ------
     StorageInUseError
-        Another agent runs on this state folder.
+        Another agent runs on this state folder, or answers in this runtime folder.
     SyncError, ConfigError, AgentError
         What else keeps it from starting, by cause.
     """
     log.set_up(settings.log.level.value, journal_prefix=settings.log.journal_prefix)
     wiring.make_folder(settings.agent.state_dir, 0o700)
     wiring.make_folder(settings.agent.run_dir, 0o750)
-    agent = wiring.build(settings)
-    try:
-        exit_code = asyncio.run(_serve(agent, settings, Readiness(os.environ)))
-    finally:
-        agent.close()
+    with _alone_in(settings.agent.run_dir):
+        agent = wiring.build(settings)
+        try:
+            exit_code = asyncio.run(_serve(agent, settings, Readiness(os.environ)))
+        finally:
+            agent.close()
     log.happening(_log, logging.INFO, "stopped", exit=exit_code)
     return exit_code
+
+
+@contextlib.contextmanager
+def _alone_in(run_dir: Path) -> Iterator[None]:
+    """Hold the runtime folder: a second agent would take socket and credential away from the first one."""
+    lock = os.open(run_dir / _RUN_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageInUseError(run_dir, "open", "another agent runs in this folder") from error
+        yield
+    finally:
+        os.close(lock)
 
 
 async def _serve(agent: Agent, settings: Settings, readiness: Readiness) -> Exit:

@@ -73,6 +73,19 @@ def test_a_second_agent_on_the_same_state_is_refused(tmp_path: Path) -> None:
         assert ask(config, "status").returncode == Exit.DONE
 
 
+def test_a_second_agent_with_a_state_of_its_own_does_not_take_the_socket_over(tmp_path: Path) -> None:
+    """Two settings files, one runtime folder: the second is refused, and the first one still answers."""
+    config = write_settings(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    theirs = write_settings(other, agent={"state_dir": "state", "run_dir": str(tmp_path / "run")})
+    with Daemon(config):
+        second = ask(theirs, "run")
+        assert second.returncode == Exit.BUSY
+        assert "Agen lain sudah memakai" in second.stderr
+        assert ask(config, "status").returncode == Exit.DONE
+
+
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     """The daemon says which setting to change instead of half starting."""
     with socket.socket() as taken:
