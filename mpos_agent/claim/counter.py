@@ -5,7 +5,7 @@ import enum
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from config.tables import Tables
 from drivers.card.ektp.read import ReadStep
@@ -20,6 +20,9 @@ from mpos_agent.clock import Clock
 from mpos_agent.people import People
 from sync.enrolment import SiteType
 from sync.packet import ClaimPacket, TimeZone
+
+HOURS_AHEAD: Final = {TimeZone.WIB: 7, TimeZone.WITA: 8, TimeZone.WIT: 9}
+"""Of UTC; Indonesia has no summer time."""
 
 CardProgress = Callable[[ReadStep], None]
 """Told when a step of the card read begins."""
@@ -156,6 +159,13 @@ class Counter:
     agent_version: str
     random: Callable[[int], bytes]
 
+    def day_began(self) -> datetime.datetime:
+        """The last midnight where this counter stands, in UTC; Jakarta's before the device is enrolled."""
+        site = self.site()
+        ahead = datetime.timedelta(hours=HOURS_AHEAD[site.zone if site else TimeZone.WIB])
+        here = self.clock.now() + ahead
+        return here.replace(hour=0, minute=0, second=0, microsecond=0) - ahead
+
     def today(self) -> datetime.date:
-        """The day in Jakarta's zone, for ages and daily limits: a day boundary at 07:00 local helps nobody."""
+        """The day in Jakarta's zone, for ages: a day boundary at 07:00 local helps nobody."""
         return (self.clock.now() + datetime.timedelta(hours=7)).date()

@@ -34,6 +34,7 @@ from sync.packet import (
     PhotoCompare,
     Relation,
     Segment,
+    TimeZone,
 )
 from tests.claim.desk import (
     FORM,
@@ -752,3 +753,13 @@ def test_no_order_of_outcomes_gives_more_pictures_than_the_rate_is_shared_among(
         outcome = first if made < 3 else other
         attempts.append(Attempt(finger=following.finger, quality=50, outcome=outcome, ms=1))
     assert 2 * len(attempts) == comparisons_allowed((2, 7), 2, policy) == 28
+
+
+@pytest.mark.parametrize(
+    ("zone", "began"), [(TimeZone.WIB, "19T17:00"), (TimeZone.WITA, "20T16:00"), (TimeZone.WIT, "20T15:00")]
+)
+def test_a_day_begins_at_midnight_of_the_counter(tmp_path: Path, zone: TimeZone, began: str) -> None:
+    """At 23:30 in Jakarta it is tomorrow already further east: the allowance of a day is the one people live in."""
+    with bench(tmp_path, site=dataclasses.replace(SITE, zone=zone)) as counter:
+        counter.clock.wall = datetime.datetime(2026, 11, 20, 16, 30, tzinfo=datetime.UTC)
+        assert counter.counter.day_began().isoformat().startswith(f"2026-11-{began}")

@@ -194,8 +194,7 @@ def give_chip_up(draft: ClaimDraft, counter: Counter, *, code: FallbackCode) -> 
 
 def degraded_limit_reached(counter: Counter) -> bool:
     """Whether this device has used up today's manual paths for broken devices."""
-    midnight = datetime.datetime.combine(counter.today(), datetime.time(), datetime.UTC) - datetime.timedelta(hours=7)
-    return counter.store.degraded_since(midnight) >= counter.policy.degraded_per_day
+    return counter.store.degraded_since(counter.day_began()) >= counter.policy.degraded_per_day
 
 
 def typed(draft: ClaimDraft, counter: Counter, *, source: IdentitySource, fields: Mapping[str, Any]) -> Happened:

@@ -4,13 +4,11 @@ import datetime
 from typing import Final
 
 from config.tables import Tables, Text
-from mpos_agent.claim.counter import Site
+from mpos_agent.claim.counter import HOURS_AHEAD, Site
 from mpos_agent.claim.draft import ClaimDraft
 from mpos_agent.claim.happened import Slip
 from sync.packet import TimeZone
 
-_ZONES: Final = {TimeZone.WIB: 7, TimeZone.WITA: 8, TimeZone.WIT: 9}
-"""Hours before UTC; Indonesia has no summer time."""
 _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MEI", "JUN", "JUL", "AGU", "SEP", "OKT", "NOV", "DES")
 # Without I, L, O and U: nothing that is misread aloud over the telephone.
 _SYMBOLS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -25,7 +23,7 @@ def reference_of(claim_id: str) -> str:
 
 def local_time(moment: datetime.datetime, zone: TimeZone) -> str:
     """``04-APR-2026 10:15 WIB``."""
-    local = moment.astimezone(datetime.timezone(datetime.timedelta(hours=_ZONES[zone])))
+    local = moment.astimezone(datetime.timezone(datetime.timedelta(hours=HOURS_AHEAD[zone])))
     return f"{local.day:02d}-{_MONTHS[local.month - 1]}-{local.year} {local:%H:%M} {zone.value}"
 
 
