@@ -14,6 +14,10 @@ MAX_MINUTIAE: Final = 80
 MOST_READ: Final = 255
 """Minutiae looked at before the best are kept: what a record can hold. Bounds time and memory."""
 
+LEAST_WIDTH: Final = 10.0
+"""px; least standard deviation of the minutiae across their longest direction. Of 2,000 templates of real prints the
+narrowest has 17; minutiae in a line have none, and a line finds a few partners on any finger."""
+
 FARTHEST: Final = 20000.0
 """px from the origin (one metre): a minutia further out is damage and left out."""
 

@@ -1,5 +1,6 @@
 """What a comparison needs of one template, computed once."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,12 +52,17 @@ class Prepared:
 
 
 def prepare(template: Template) -> Prepared:
-    """Reliabilities, pairwise geometry, outline and descriptors of the most reliable minutiae of ``template``."""
+    """Reliabilities, pairwise geometry, outline and descriptors of the most reliable minutiae of ``template``.
+
+    Minutiae in a line or on a spot are none: no finger shows that.
+    """
     index = _distinct(template)
     position = template.x[index] - 1j * template.y[index]
     trust = reliability(np.abs(position[None, :] - position[:, None]), template.quality[index])
     kept = np.argsort(-trust, kind="stable")[: par.MAX_MINUTIAE]
     kept = np.sort(kept[trust[kept] >= par.LEAST_RELIABILITY])
+    if _width(position[kept]) < par.LEAST_WIDTH:
+        kept = kept[:0]
     index, position, trust = index[kept], position[kept], trust[kept]
     direction = np.exp(1j * template.angle[index])
     relative = (position[None, :] - position[:, None]) * np.conj(direction)[:, None]
@@ -68,6 +74,18 @@ def prepare(template: Template) -> Prepared:
         outline = np.zeros(par.OUTLINE_DIRECTIONS)
     turn = direction[None, :] * np.conj(direction)[:, None]
     return Prepared(position, direction, trust, distance, bearing, outline, cylinders(relative, distance, turn, trust))
+
+
+def _width(position: Complex) -> float:
+    """Standard deviation across the longest direction, px: root of the smaller eigenvalue of the covariance.
+
+    With z the deviations from the mean, the eigenvalues are (mean |z|^2 -+ |mean z^2|) / 2.
+    """
+    if position.size < par.LEAST_MINUTIAE:
+        return 0.0
+    deviation = position - position.mean()
+    smaller = (np.abs(deviation) ** 2).mean() - abs((deviation**2).mean())
+    return math.sqrt(max(0.0, float(smaller)) / 2.0)
 
 
 def _distinct(template: Template) -> NDArray[np.intp]:
