@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
 def unix_listener(path: Path, mode: int) -> socket.socket:
     """A listening Unix socket with this file mode from the first moment on; a stale one is replaced.
 
-    That nobody else listens there is known: the caller holds the lock on the agent's database.
+    That nobody else listens there is known: the caller holds the lock of the runtime folder.
     Raises SocketPathError.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

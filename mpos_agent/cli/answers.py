@@ -25,7 +25,7 @@ STEP_SECTIONS = {
     "confirm": "confirm",
 }
 """Which section of an answers file speaks for which step of ``mpos_agent/claim/procedure.py``."""
-_SECTIONS = ("operator", "claim", *STEP_SECTIONS.values())
+_SECTIONS = ("operator", "claim", *STEP_SECTIONS.values(), "withdraw")
 _DEVICE_KEYS = {"tries"}
 _TRIES = 3
 
@@ -53,6 +53,9 @@ class Answers(Protocol):
 
     def confirm(self, summary: Mapping[str, Any]) -> Fields:
         """The member's answer to the summary."""
+
+    def withdraw(self) -> Fields:
+        """``reason`` for taking the claim back."""
 
     def go_on(self, step: str, failures: int) -> bool:
         """Whether a device step that failed so often in a row is tried again."""
@@ -121,6 +124,10 @@ class AnswersFile:
     def confirm(self, summary: Mapping[str, Any]) -> Fields:
         """Yes, unless ``[confirm] member_confirms`` says otherwise."""
         return {"member_confirms": True, **self._content.get("confirm", {})}
+
+    def withdraw(self) -> Fields:
+        """``[withdraw]`` with ``reason``."""
+        return self._section("withdraw")
 
     def go_on(self, step: str, failures: int) -> bool:
         """As often as ``tries`` says, three times by default."""

@@ -8,7 +8,7 @@ taken up again with ``--resume``.
 import contextlib
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from mpos_agent.cli.paper import Paper
 from mpos_agent.cli.portrait import portrait
 from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption
 from mpos_agent.cli.terminal import AtTheTerminal
-from mpos_agent.errors import AgentError, WrongPinError
+from mpos_agent.errors import AgentError, NotFoundError, WrongPinError
 from mpos_agent.outcomes import TABLE, Exit
 
 _PATHS = {
@@ -52,16 +52,21 @@ def claim(
     resume: Annotated[
         str | None, typer.Option("--resume", help="Go on with this open claim; 'last': the newest.")
     ] = None,
+    withdraw: Annotated[
+        str | None,
+        typer.Option("--withdraw", help="Take this open claim back and erase it; 'last': the newest."),
+    ] = None,
     config: ConfigOption = DEFAULT_SETTINGS,
     as_json: JsonOption = False,
     lang: LangOption = None,
     token_file: TokenOption = None,
 ) -> int:
-    """Make a claim, step by step; or go on with an open one."""
+    """Make a claim, step by step; go on with an open one, or take one back."""
     shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
     source: Answers = AnswersFile(answers) if answers else AtTheTerminal(shell)
     with shell.client() as client:
-        return _Walk(shell, client, source).walk(resume)
+        walk = _Walk(shell, client, source)
+        return walk.walk(resume) if withdraw is None else walk.withdraw(withdraw)
 
 
 class _Walk:
@@ -75,9 +80,8 @@ class _Walk:
         self._failures = 0
 
     def walk(self, resume: str | None) -> Exit:
-        self._client.sign_in_token(self._signed_in())
-        self._tables = self._client.get("/v1/tables")
-        self._paper.learn(self._tables)
+        """Make a claim, or go on with one, to its slip."""
+        self._begin()
         view = self._opened(resume)
         if view is None:
             return Exit.CLAIM
@@ -101,6 +105,32 @@ class _Walk:
                 view = self._view()
         return self._ended(view)
 
+    def withdraw(self, claim_id: str) -> Exit:
+        """The member takes an open claim back: it is erased from this machine."""
+        self._begin()
+        view = self._resumed(claim_id, self._open_claims())
+        self._claim_id = view["claim_id"]
+        self._paper.opened(view)
+        reply = self._client.post(f"/v1/claims/{self._claim_id}/withdraw", self._answers.withdraw())
+        self._shell.give({"step": "withdraw", **reply})
+        self._paper.prompt(reply["next"])
+        return Exit.DONE
+
+    def _begin(self) -> None:
+        self._client.sign_in_token(self._signed_in())
+        self._tables = self._client.get("/v1/tables")
+        self._paper.learn(self._tables)
+
+    def _open_claims(self) -> list[Mapping[str, Any]]:
+        return [one for one in self._client.get("/v1/claims")["claims"] if one["readable"]]
+
+    def _resumed(self, wanted: str, open_claims: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        if wanted == "last":
+            if not open_claims:
+                raise NotFoundError("there is no open claim")
+            wanted = open_claims[-1]["claim_id"]
+        return self._client.get(f"/v1/claims/{wanted}")
+
     def _signed_in(self) -> str:
         """The sign-in of the operator; a person who mistyped the PIN is asked again, until it is locked."""
         while True:
@@ -113,12 +143,10 @@ class _Walk:
 
     def _opened(self, resume: str | None) -> Mapping[str, Any] | None:
         """The open claim that was asked for, or a new one; None when it is blocked."""
-        open_claims = [one for one in self._client.get("/v1/claims")["claims"] if one["readable"]]
+        open_claims = self._open_claims()
         wanted = resume or self._answers.resume(open_claims, self._tables)
-        if wanted == "last":
-            wanted = open_claims[-1]["claim_id"] if open_claims else None
-        if wanted is not None:
-            return self._client.get(f"/v1/claims/{wanted}")
+        if wanted is not None and (open_claims or wanted != "last"):
+            return self._resumed(wanted, open_claims)
         while True:
             reply = self._client.post("/v1/claims", self._answers.start(self._tables))
             self._shell.give({"step": "start", **reply})

@@ -51,6 +51,13 @@ _COMPARED: tuple[Choice, ...] = (
     ("UNSURE", "tidak yakin", "not sure"),
     ("NOT_SAME", "bukan orang yang sama", "not the same person"),
 )
+_WITHDRAWALS: tuple[Choice, ...] = (
+    ("MEMBER_CHANGED_MIND", "peserta berubah pikiran", "the member changed their mind"),
+    ("WRONG_PROGRAMME", "program salah", "wrong programme"),
+    ("MEMBER_LEFT", "peserta pergi", "the member left"),
+    ("ENTERED_TWICE", "tercatat dua kali", "entered twice"),
+    ("OTHER", "lainnya", "other"),
+)
 _NPWP: tuple[Choice, ...] = (
     ("NOT_ASKED", "tidak ditanya", "not asked"),
     ("GIVEN", "diberikan", "given"),
@@ -160,6 +167,10 @@ class AtTheTerminal:
     def confirm(self, summary: Mapping[str, Any]) -> Fields:
         """The member's yes."""
         return {"member_confirms": self._confirm("Peserta membenarkan ringkasan?", "Does the member confirm?")}
+
+    def withdraw(self) -> Fields:
+        """Why the claim is taken back."""
+        return {"reason": self._choose("Mengapa klaim dibatalkan?", "Why is the claim taken back?", _WITHDRAWALS)}
 
     def go_on(self, step: str, failures: int) -> bool:
         """Ask after every failure."""

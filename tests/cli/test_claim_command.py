@@ -117,6 +117,28 @@ def test_the_newest_open_claim_is_found_by_itself(rig: Rig) -> None:
     assert objects(ran.stdout)[-1]["claim_id"] == claim_id
 
 
+@pytest.mark.parametrize("wanted", ["last", "id"])
+def test_an_open_claim_is_taken_back(rig: Rig, wanted: str) -> None:
+    """The member changes their mind: the claim is erased, and the reason is asked for, never guessed."""
+    with rig.operator() as client:
+        claim_id = start_claim(client)
+    typed = "\n".join([*OPERATOR, "", "1"]) + "\n"
+    ran = claim(rig, "--withdraw", claim_id if wanted == "id" else wanted, typed=typed)
+    assert ran.returncode == Exit.DONE, ran.stdout + ran.stderr
+    assert "Klaim dibatalkan" in ran.stdout
+    with rig.operator("again") as client:
+        assert client.get("/v1/claims")["claims"] == []
+    (row,) = (row for row in rig.agent._parts.audit.rows(claim_id=claim_id) if row.act == "WITHDRAWN")
+    assert row.facts["reason"] == "MEMBER_CHANGED_MIND"
+
+
+def test_without_an_open_claim_there_is_nothing_to_take_back(rig: Rig) -> None:
+    """`last` of none is said."""
+    ran = claim(rig, "--withdraw", "last", answers={**ANSWERS, "withdraw": {"reason": "OTHER"}})
+    assert ran.returncode == Exit.USAGE
+    assert "there is no open claim" in ran.stderr
+
+
 def test_a_chip_that_does_not_read_leads_to_the_papers(rig: Rig) -> None:
     """No chip on the reader, an [identity] section with a code: identity by hand, a second person, a slip."""
     rig.card.remove()
