@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from head_office import audit, claims, custody
@@ -28,6 +29,9 @@ from sync.enrolment import Site, SiteType
 from sync.errors import WireError
 
 EX_CONFIG, EX_FAILED = 78, 1
+WIDE = 130
+"""Columns of a terminal that has room for a whole list."""
+WHOLE = frozenset({"agenda_no", "receipt_no", "device_id", "kpj", "nik", "npp"})
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 devices_app = typer.Typer(no_args_is_help=True, help="Enrol, list and block devices.")
@@ -129,13 +133,15 @@ def list_devices(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -
                 "last_seen_at": _iso(row["last_seen_at"]),
                 "clock_offset_ms": row["clock_offset_ms"],
                 "packets": row["packets"],
-                "waiting": sum(lane["depth"] for lane in heard["lanes"]),
+                "waiting": sum(lane.get("left", lane["depth"]) for lane in heard["lanes"]),
                 "frozen_lanes": row["frozen_lanes"],
                 "versions": heard.get("versions", {}),
             }
         )
     shown = ("device_id", "serial", "branch_code", "state", "last_seen_at", "packets", "waiting", "frozen_lanes")
-    _print(found, shown, as_json)
+    _print(
+        found, shown, as_json, narrow=("device_id", "branch_code", "state", "last_seen_at", "waiting", "frozen_lanes")
+    )
 
 
 @devices_app.command()
@@ -188,7 +194,7 @@ def list_claims(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
         for row in rows
     ]
     shown = ("agenda_no", "receipt_no", "npp", "full_name", "kpj", "nik", "agenda_date", "na_code", "path", "flags")
-    _print(found, shown, as_json)
+    _print(found, shown, as_json, narrow=("agenda_no", "receipt_no", "full_name", "kpj", "path"))
 
 
 @packets_app.command("quarantined")
@@ -210,7 +216,8 @@ def list_quarantined(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = Fals
         }
         for row in rows
     ]
-    _print(found, ("receipt_no", "device_id", "lane", "seq", "reason", "bytes", "stored_at"), as_json)
+    shown = ("receipt_no", "device_id", "lane", "seq", "reason", "bytes", "stored_at")
+    _print(found, shown, as_json, narrow=shown[:5])
 
 
 @packets_app.command("alarms")
@@ -229,7 +236,8 @@ def list_alarms(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
         }
         for row in rows
     ]
-    _print(found, ("at", "kind", "device_id", "lane", "seq"), as_json)
+    shown = ("at", "kind", "device_id", "lane", "seq")
+    _print(found, shown, as_json, narrow=shown)
 
 
 @desk_user_app.command("add")
@@ -277,14 +285,28 @@ def _registry(home: Path) -> Iterator[DeviceRegistry]:
         yield DeviceRegistry(ledger, Authority.load(Home(home)))
 
 
-def _print(found: Sequence[dict[str, object]], shown: Sequence[str], as_json: bool) -> None:
+def _print(found: Sequence[dict[str, object]], shown: Sequence[str], as_json: bool, *, narrow: Sequence[str]) -> None:
+    """JSON; or a table as wide as the terminal, of its ``narrow`` columns where that is small; or, where nobody looks
+    on, one line a row with tabs between, so that nothing is cut off and everything can be copied.
+    """
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
         return
-    table = Table(*(column.replace("_", " ") for column in shown))
+    console = Console()
+    if not console.is_terminal:
+        print("\t".join(shown))
+        for row in found:
+            print("\t".join(_cell(row[column]) for column in shown))
+        return
+    table = Table()
+    columns = shown if console.width >= WIDE else narrow
+    for column in columns:
+        # Numbers people copy or read out stay in one piece; the rest folds, nothing is cropped.
+        whole = max((len(_cell(row[column])) for row in found), default=0) if column in WHOLE else None
+        table.add_column(column.replace("_", " "), overflow="fold", min_width=whole)
     for row in found:
-        table.add_row(*(_cell(row[column]) for column in shown))
-    Console().print(table)
+        table.add_row(*(escape(_cell(row[column])) for column in columns))
+    console.print(table)
 
 
 def _cell(value: object) -> str:

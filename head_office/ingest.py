@@ -16,7 +16,8 @@ next authentic packet names. Should the true packet turn up later, it is a fork:
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from head_office import custody
@@ -96,11 +97,12 @@ class Ingest:
             row = tx.lock_device(device_id)
             if row is None or row["state"] != DeviceState.ACTIVE:
                 raise DeviceBlockedError(device_id)
-            note_checkpoint(tx, checkpoint, to_ms(now))
+            open_lanes(tx, checkpoint, to_ms(now))
             round_ = _Round(tx, checkpoint, to_ms(now))
             for packet in checked:
                 round_.add(packet)
             verdicts, heads = round_.finish()
+            note_checkpoint(tx, checkpoint, verdicts, to_ms(now))
         # Committed and flushed: from here on the packets are ours, whatever happens to this reply.
         self._on_stored()
         waiting = sum(state.depth for state in checkpoint.lanes)
@@ -165,11 +167,14 @@ def check(envelope: bytes, device_id: str, keys: Mapping[bytes, PublicKey]) -> C
     return Checked(envelope, digest, verified.header, kid, None)
 
 
-def note_checkpoint(tx: Transaction, checkpoint: Checkpoint, now_ms: int) -> None:
-    """Keep what the device says of itself, and alarm when its chain is shorter than what it sent us before.
+def note_checkpoint(tx: Transaction, checkpoint: Checkpoint, verdicts: Sequence[PacketVerdict], now_ms: int) -> None:
+    """Keep what the device says of itself, and how much of that is left to come after this batch.
 
     The clock is recorded and never used to order anything.
     """
+    # Its depth was counted before the batch left, and counts the batch.
+    taken = {(verdict.lane, verdict.epoch, verdict.seq) for verdict in verdicts if verdict.verdict.in_custody}
+    settled = Counter((lane, epoch) for lane, epoch, _ in taken)
     facts = {
         "boot_id": checkpoint.boot_id.hex(),
         "monotonic_ns": checkpoint.monotonic_ns,
@@ -178,7 +183,7 @@ def note_checkpoint(tx: Transaction, checkpoint: Checkpoint, now_ms: int) -> Non
         "versions": checkpoint.versions,
         "lanes": [
             {"lane": s.lane.value, "epoch": s.epoch.hex(), "next_seq": s.next_seq, "depth": s.depth,
-             "oldest_age_s": s.oldest_age_s}
+             "left": max(0, s.depth - settled[s.lane, s.epoch]), "oldest_age_s": s.oldest_age_s}
             for s in checkpoint.lanes
         ],
     }  # fmt: skip
@@ -186,6 +191,10 @@ def note_checkpoint(tx: Transaction, checkpoint: Checkpoint, now_ms: int) -> Non
         "UPDATE devices SET last_seen_at = ?, last_checkpoint = ?, clock_offset_ms = ? WHERE device_id = ?",
         (now_ms, json.dumps(facts), now_ms - facts["wall_ms"], checkpoint.device_id),  # type: ignore[operator]
     )
+
+
+def open_lanes(tx: Transaction, checkpoint: Checkpoint, now_ms: int) -> None:
+    """Begin the chains a checkpoint announces, and alarm when one is shorter than what the device sent us before."""
     for state in checkpoint.lanes:
         key = LaneKey(checkpoint.device_id, state.lane, state.epoch)
         head = custody.lane_head(tx, key)

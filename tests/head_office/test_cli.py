@@ -3,8 +3,9 @@
 import contextlib
 import io
 import json
+import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,51 @@ def test_lists_for_people_and_for_programs(office: Office) -> None:
         done = run(*command, "--home", home)
         assert done.returncode == 0
         assert "9900000000000002" not in done.stdout
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_lists_in_a_terminal_keep_numbers_whole(office: Office, width: int) -> None:
+    """At 80 columns there are fewer of them; agenda, receipt, card and device numbers are never cropped."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    office.claims()
+    home = str(office.home.folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        patch.setenv("FORCE_COLOR", "1")
+        patch.setenv("TERM", "xterm")
+        listed, devices = (
+            re.sub("\x1b\\[[0-9;]*m", "", run(command, "list", "--home", home).stdout)
+            for command in ("claims", "devices")
+        )
+    assert all(whole in listed for whole in ("1000001", "R-000000001", "99ZZ0000001"))
+    assert device.device_id in devices
+    assert "…" not in listed + devices
+    assert max(len(line) for line in (listed + devices).splitlines()) <= width
+
+
+def test_lists_in_a_pipe_are_lines_to_cut_and_copy(office: Office) -> None:
+    """One row a line, tabs between, whatever width a terminal would have."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    home = str(office.home.folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "20")
+        header, row = run("devices", "list", "--home", home).stdout.splitlines()
+    assert dict(zip(header.split("\t"), row.split("\t"), strict=True))["device_id"] == device.device_id
+
+
+def test_what_a_batch_brought_does_not_count_as_waiting_on_the_device(office: Office) -> None:
+    """The device counted before it sent: a queue that was just emptied shows 0."""
+    device = office.device()
+    first, second, third = (device.seal(number=number) for number in (1, 2, 3))
+    state = device.checkpoint().lanes[0]
+    said = replace(device.checkpoint(), lanes=(replace(state, depth=3),))
+    home = str(office.home.folder)
+    for packets, left in (((first, second), 1), ((first, second), 1), ((third,), 2), ((), 3)):
+        office.ingest.receive(device.tls_certificate, device.batch(*packets, checkpoint=said))
+        (listed,) = json.loads(run("devices", "list", "--home", home, "--json").stdout)
+        assert listed["waiting"] == left
 
 
 def test_desk_users_are_added_from_standard_input(office: Office) -> None:
