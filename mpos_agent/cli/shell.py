@@ -7,7 +7,7 @@ Without ``--json`` people read standard output: Indonesian first, English beside
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape, render
 from rich.padding import Padding
+from rich.text import Text
 
 from config.errors import ConfigError
 from config.load import load_settings
@@ -84,7 +85,8 @@ class Shell:
         if self.as_json:
             return
         first, second = (id_text, en_text) if self.lang is Language.ID else (en_text, id_text)
-        self.console.print(first, style=style or None)
+        for line in _hanging(first, self.console):
+            self.console.print(line, style=style or None)
         if second:
             self.console.print(Padding(second, (0, 0, 0, 4)), style="dim")
 
@@ -94,6 +96,15 @@ class Shell:
             # One write per line: events are told from a thread of their own.
             sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
             sys.stdout.flush()
+
+
+def _hanging(markup: str, console: Console) -> Iterator[Text]:
+    """The lines of a sentence on this console; what does not fit goes on below the words, not below the mark."""
+    text = markup.lstrip(" ")
+    indent = len(markup) - len(text)
+    hang = 2 if text[1:2] == " " and not text[0].isalnum() else 0
+    for number, line in enumerate(Text.from_markup(text).wrap(console, max(20, console.width - indent - hang))):
+        yield Text(" " * (indent + (hang if number else 0))).append_text(line)
 
 
 def tell_error(error: BaseException, *, as_json: bool, lang: Language) -> Exit:

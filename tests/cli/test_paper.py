@@ -65,3 +65,18 @@ def test_a_round_is_told_in_words(tmp_path: Path, result: RoundOutcome) -> None:
     _, keyboard, shell = paper(tmp_path)
     keyboard.print(status._round(shell, {"problem": None, "result": result.value}))
     assert " / " in keyboard.export_text()
+
+
+@pytest.mark.parametrize(("begins", "below"), [("  ✗ ", "    "), ("▸ ", "  "), ("  ", "  "), ("", "")])
+def test_a_long_sentence_goes_on_below_its_words(tmp_path: Path, begins: str, below: str) -> None:
+    """At 80 columns the mark stands alone on the left, and no word is cut."""
+    _, keyboard, shell = paper(tmp_path)
+    keyboard.width = 80
+    words = " ".join(f"kata{number}" for number in range(30))
+    shell.say(begins + words, "")
+    lines = [line.rstrip() for line in keyboard.export_text().splitlines()]
+    assert len(lines) == 3
+    assert lines[0].startswith(begins + "kata0")
+    assert all(line.startswith(below + "kata") for line in lines[1:])
+    assert max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines).split()) == (begins + words).strip()
