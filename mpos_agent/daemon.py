@@ -28,7 +28,6 @@ from sync.errors import StorageInUseError, SyncError
 _log = logging.getLogger(__name__)
 
 COMMAND_LINE_TOKEN = "cli.token"  # noqa: S105 - a file name
-_RUN_LOCK = "agent.lock"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Without a watchdog the status line of systemctl still wants to be true.
 _STATUS_EVERY_S = 10.0
@@ -60,7 +59,8 @@ def serve(settings: Settings) -> int:
 @contextlib.contextmanager
 def _alone_in(run_dir: Path) -> Iterator[None]:
     """Hold the runtime folder: a second agent would take socket and credential away from the first one."""
-    lock = os.open(run_dir / _RUN_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # The folder itself is what is locked: no file is left behind in it.
+    lock = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
