@@ -103,7 +103,8 @@ def test_blocking_an_unknown_device_says_so(home: Home) -> None:
 def test_lists_for_people_and_for_programs(office: Office) -> None:
     """Claims, quarantine, alarms and devices are shown as a table and as JSON, NIK masked in both."""
     device = office.device()
-    spoilt = device.seal(number=1)[:-1] + b"\x00"
+    good = device.seal(number=1)
+    spoilt = good[:-1] + bytes([good[-1] ^ 1])
     office.receive(device, spoilt, device.seal(number=2))
     office.claims()
     home = str(office.home.folder)
