@@ -125,18 +125,20 @@ class Outbox:
             assert stored is not None
             return stored
 
-    def due(self, now: datetime, limit_bytes: int, *, most: int = MOST_DUE) -> list[OutboxRow]:
+    def due(
+        self, now: datetime, limit_bytes: int, *, most: int = MOST_DUE, however_early: bool = False
+    ) -> list[OutboxRow]:
         """The next packets to send, envelopes included, in order: core before documents.
 
         Within a lane they are the oldest READY ones without a gap, up to the first whose time has not come: a
         packet never overtakes another, because head office takes a chain in order only. If any is due at least
-        one comes, however small ``limit_bytes``.
+        one comes, however small ``limit_bytes``. ``however_early`` takes them although their time has not come.
         """
         chosen: list[OutboxRow] = []
         room = limit_bytes
         for lane in Lane:
             for row in self._oldest_ready(lane, most - len(chosen)):
-                if not has_come(row.next_at, now) or (chosen and row.size > room):
+                if not (however_early or has_come(row.next_at, now)) or (chosen and row.size > room):
                     break
                 room -= row.size
                 chosen.append(row)

@@ -123,7 +123,8 @@ class Uploader:
             return RoundResult(outcome=RoundOutcome.WAITING, next_at=state.not_before, detail=state.last_error or "")
         # After a failure a single packet tries the way.
         most = {"most": 1} if state.failures else {}
-        rows = self._outbox.due(now, self._size.bytes, **most)
+        # A person who asks is not answered with a round that leaves out what failed a moment ago.
+        rows = self._outbox.due(now, self._size.bytes, however_early=now_please, **most)
         if not rows and not now_please and not self._breaker.poll_is_due(now):
             return RoundResult(outcome=RoundOutcome.IDLE, next_at=state.next_poll)
         checkpoint = self._checkpoint(now)

@@ -382,6 +382,16 @@ def test_the_pause_grows_survives_a_restart_and_ends_with_success(line: Line) ->
     assert line.desk.breaker.state().failures == 0
 
 
+def test_a_round_somebody_asks_for_sends_what_failed_a_moment_ago(line: Line) -> None:
+    """`outbox --send` right after the network is back delivers; by itself the packet would still wait."""
+    row = line.desk.put(1)
+    line.answer_with(http("500 Oops", "text/html", b""))
+    line.failed_round()
+    line.server.answer = line.as_head_office
+    assert line.desk.uploader.round().outcome is RoundOutcome.WAITING
+    assert [each.seq for each in line.desk.uploader.round(now_please=True).acked] == [row.seq]
+
+
 def test_after_a_failure_a_single_packet_tries_the_way(line: Line) -> None:
     """Half open: the whole backlog is not thrown at a line that may still be down."""
     for number in range(5):
