@@ -20,7 +20,7 @@ from tests.sync.edge.conftest import DEVICE_ID, START, Desk, packet_id
 NONCE = bytes(16)
 
 
-def due(desk: Desk, limit: int = 10**7, **more: int) -> list[OutboxRow]:
+def due(desk: Desk, limit: int = 10**7, **more: Any) -> list[OutboxRow]:
     return desk.outbox.due(desk.clock.utc(), limit, **more)
 
 
