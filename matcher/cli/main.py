@@ -136,14 +136,19 @@ def _as_text(result: Score) -> str:
     reached = "no threshold reached" if result.band == "none" else f"reaches {result.band}"
     return (
         f"score {result.value:.2f} ({reached})\n"
-        f"false match rate {result.false_match_rate:.2g}: "
-        f"of {_spoken(1 / result.false_match_rate)} strangers, about one would score as high\n"
+        f"false match rate {_spoken(result.false_match_rate)} would score as high\n"
         f"{result.matched} minutiae laid on one another"
     )
 
 
-def _spoken(count: float) -> str:
-    return f"{count:,.0f}" if count < 1e9 else "over a thousand million"
+COUNTED_RATE = 1e-5
+"""Lowest rate that strangers' pairs were counted at (docs/matcher.md); below it there is only the fitted tail."""
+
+
+def _spoken(rate: float) -> str:
+    if rate < COUNTED_RATE:
+        return f"below {COUNTED_RATE:g}: fewer than one of {1 / COUNTED_RATE:,.0f} strangers"
+    return f"{rate:.2g}: of {1 / rate:,.0f} strangers, about one"
 
 
 def main() -> None:
