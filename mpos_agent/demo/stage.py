@@ -89,22 +89,19 @@ class Stage:
 
     def start_head_office(self) -> None:
         """Serve, and wait until it accepts connections."""
-        log = (self.folder / "head-office.log").open("ab")
-        with log:
-            self._head_office = subprocess.Popen(
-                [
-                    *program("mpos-head-office"),
-                    "serve",
-                    "--home",
-                    str(self.head_office_home),
-                    "--listen",
-                    f"127.0.0.1:{self.port}",
-                ],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
-        self._await("head office", self._head_office, lambda: connects(self.port), self.folder / "head-office.log")
+        self._head_office = self._started(
+            "head office",
+            [
+                *program("mpos-head-office"),
+                "serve",
+                "--home",
+                str(self.head_office_home),
+                "--listen",
+                f"127.0.0.1:{self.port}",
+            ],
+            lambda: connects(self.port),
+            self.folder / "head-office.log",
+        )
 
     def stop_head_office(self, *, kill: bool = False) -> None:
         """Stop it in order, or pull its plug."""
@@ -125,14 +122,12 @@ class Stage:
 
     def start_agent(self) -> None:
         """Run the daemon, and wait until it answers."""
-        with (self.folder / "agent.log").open("ab") as log:
-            self._agent = subprocess.Popen(
-                [*program("mpos-agent"), "run", "--config", str(self.config)],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
-        self._await("agent", self._agent, self.agent_answers, self.folder / "agent.log")
+        self._agent = self._started(
+            "agent",
+            [*program("mpos-agent"), "run", "--config", str(self.config)],
+            self.agent_answers,
+            self.folder / "agent.log",
+        )
 
     def agent_answers(self) -> bool:
         """Whether the daemon takes requests."""
@@ -178,13 +173,20 @@ class Stage:
         """Packets in the queue that head office has not acknowledged."""
         return int(self.agent_json("outbox")["waiting"])
 
-    def _await(self, what: str, process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path) -> None:
+    def _started(
+        self, what: str, arguments: Sequence[str], ready: Callable[[], bool], log: Path
+    ) -> subprocess.Popen[bytes]:
+        """Start a program that stays, its words added to ``log``; StageError when it is not ready in time."""
+        with log.open("ab") as output:
+            process = subprocess.Popen(arguments, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + READY_TIMEOUT_S
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                tail = log.read_text(errors="replace")[-2000:]
-                raise StageError(f"{what} did not start (code {process.poll()}):\n{tail}")
+                code = process.poll()
+                stop(process, kill=True)
+                raise StageError(f"{what} did not start (code {code}):\n{log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)
+        return process
 
 
 def program(name: str) -> list[str]:

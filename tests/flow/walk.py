@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mpos_agent.api.client import AgentClient
-from mpos_agent.demo.stage import OPERATOR, SUPERVISOR, Stage, command, program
+from mpos_agent.demo.stage import OPERATOR, Stage, command, program
 from mpos_agent.demo.story import answers_toml
 
 FINGER_TRIES = 4
@@ -82,8 +82,3 @@ class Walk:
     def confirm(self, claim_id: str) -> dict[str, Any]:
         """The member confirms."""
         return self.step(claim_id, "confirm", {"member_confirms": True, "declaration": "CONFIRMED_ON_SCREEN"})
-
-    def countersign(self, claim_id: str, code: str, reason: str) -> dict[str, Any]:
-        """The supervisor countersigns."""
-        body = {"code": code, "reason": reason, "photo_compare": "SAME"}
-        return self.step(claim_id, "fallback", {**body, "supervisor_id": SUPERVISOR[0], "pin": SUPERVISOR[1]})
