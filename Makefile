@@ -1,5 +1,5 @@
 # Everything a newcomer needs. Each target prepares what it uses.
-.PHONY: demo kiosk test check format venv lock wheel clean
+.PHONY: demo kiosk test torture check format venv lock wheel clean
 
 run = .venv/bin/python
 # Real pcscd with virtual readers, where nothing else on this machine sees them.
@@ -11,8 +11,13 @@ demo: venv ## one claim from a (virtual) chip to head office and back; FINGERS=f
 kiosk: venv ## leaves agent, virtual devices and head office running until Ctrl-C
 	@$(run) -m mpos_agent.demo.kiosk
 
-test: venv ## every test that this machine can run
+test: ## every test that this machine can run
+	@requirements/prepare test
 	@$(private) $(run) -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(ARGS)
+
+torture: ## every fault on every path of custody, under an hour; prints one table
+	@requirements/prepare torture
+	@$(run) -m bench torture $(ARGS)
 
 check: venv ## lint, types, import contracts
 	$(run) -m ruff check .
