@@ -48,6 +48,10 @@ class Refusal(enum.StrEnum):
     """A signature algorithm or key type this program does not use."""
     UNKNOWN_SUITE = "unknown_suite"
     """An encryption suite this program does not use."""
+    UNKNOWN_COMPRESSION = "unknown_compression"
+    """A compression this program does not use."""
+    NOT_EXPANDED = "not_expanded"
+    """Compressed bytes that are damaged, or would expand to more than this format may have."""
     UNKNOWN_CRITICAL = "unknown_critical"
     """The sender marked a header as critical that this program does not know."""
     WRONG_KEY = "wrong_key"
@@ -102,6 +106,12 @@ class PacketError(WireError):
     code = "packet"
 
 
+class DocumentPartError(WireError):
+    """A document part that version 1 does not allow."""
+
+    code = "document_part"
+
+
 class EnvelopeError(WireError):
     """An envelope that is malformed, not authentic, or not openable with this key."""
 
@@ -118,6 +128,18 @@ class ReceiptError(WireError):
     """A receipt that is malformed, not authentic, or not the answer to our request."""
 
     code = "receipt"
+
+
+class CommandError(WireError):
+    """A command of head office with an unknown name or a body its name does not allow."""
+
+    code = "command"
+
+
+class StickFileError(WireError):
+    """A file on a stick that is cut off, changed, or none of ours."""
+
+    code = "stick_file"
 
 
 class EnrolmentMessageError(WireError):
@@ -171,6 +193,53 @@ class StorageSettingError(StorageError):
     """The engine is too old, or does not take a setting that durability rests on."""
 
     code = "storage_setting"
+
+
+class StickError(SyncError):
+    """A stick could not do what was asked of it. Nothing is lost: what was not written is still in the queue."""
+
+    code: ClassVar[str] = "stick"
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, folder: object, doing: str, detail: str = "") -> None:
+        super().__init__(f"{folder}: {doing}" + (f": {detail}" if detail else ""))
+        self.folder, self.doing, self.detail = str(folder), doing, detail
+
+
+class StickMissingError(StickError):
+    """There is no such folder: no stick in the machine, or another name."""
+
+    code = "stick_missing"
+
+
+class StickFullError(StickError):
+    """No room on the stick for the next file; the ones before it are whole."""
+
+    code = "stick_full"
+
+
+class StickReadOnlyError(StickError):
+    """The stick takes no writing: its switch, its file system, or this user's rights."""
+
+    code = "stick_read_only"
+
+
+class StickGoneError(StickError):
+    """The stick went away or failed in the middle."""
+
+    code = "stick_gone"
+
+
+class StickFaultyError(StickError):
+    """What was written is not what is read back."""
+
+    code = "stick_faulty"
+
+
+class StickUnanswerableError(SyncError):
+    """A receipt from a stick for an export this device no longer knows of."""
+
+    code: ClassVar[str] = "stick_unknown_export"
 
 
 class ChainError(SyncError):

@@ -1,0 +1,193 @@
+"""The device's end of a stick: batches out, receipts in; files are the business of whoever holds the stick.
+
+Export changes nothing in the queue: what goes out on a stick waits on, and goes by network as well when one comes
+back. It leaves the queue when a receipt settles it, as ever. So exporting again, losing the stick, or delivering by
+both ways costs nothing but room.
+"""
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sync.checkpoint import MAX_PACKETS, Checkpoint, sign_batch
+from sync.edge.clock import Clock
+from sync.edge.database import Database, Schema
+from sync.edge.settlement import Settlement
+from sync.edge.uploader import Trust
+from sync.envelope import Lane
+from sync.errors import StickUnanswerableError
+from sync.keys import Signer
+from sync.receipt import VerifiedReceipt, read_receipt, verify_receipt
+from sync.records import milliseconds
+from sync.stick import MAX_NUMBER, FileName, Kind
+
+BATCH_BYTES = 1024 * 1024
+"""Envelopes in one file: what a stick pulled out midway costs at most, and half of what a batch may hold."""
+EXPORTS_KEPT = 10_000
+"""Nonces remembered, oldest forgotten first. By number and not by age: a clock set forward must not forget a stick
+that is on its way. Ten thousand files hold some ten gigabytes of claims; what a forgotten one carried is still in the
+queue, and the next export carries it again."""
+
+Position = Mapping[Lane, int]
+"""How far an export has come: the last row taken of each lane."""
+START: Position = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One file for a stick."""
+
+    name: FileName
+    body: bytes
+    packets: int
+    after: Position
+    """Where the next file goes on."""
+
+
+class Brought(enum.StrEnum):
+    """What a receipt from a stick came to."""
+
+    SETTLED = "settled"
+    """Taken over; see the numbers."""
+    KNOWN = "known"
+    """This export was answered before, and this changed nothing."""
+    OTHER_DEVICE = "other_device"
+    """For another device: left where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptTaken:
+    """One receipt and what it changed here."""
+
+    brought: Brought
+    settlement: Settlement | None = None
+
+
+class Stick:
+    """Exports and imports for one enrolled device. Thread-safe as the database is."""
+
+    def __init__(
+        self,
+        database: Database,
+        signer: Signer,
+        trust: Trust,
+        clock: Clock,
+        *,
+        checkpoint: Callable[[], Checkpoint],
+        take: Callable[[VerifiedReceipt], Settlement],
+    ) -> None:
+        """``checkpoint`` states where the device stands, with a fresh nonce; ``take`` is what a round does with a
+        receipt once it is verified.
+        """
+        self._database, self._signer, self._trust, self._clock = database, signer, trust, clock
+        self._checkpoint, self._take = checkpoint, take
+        prepare(database)
+
+    def next_file(self, after: Position = START) -> Exported | None:
+        """The next file of an export that has come to ``after``; None when everything waiting is out.
+
+        Its nonce is remembered before it is given out, so that no receipt can come for a file we do not know.
+        """
+        rows, reached = self._waiting(after)
+        if not rows:
+            return None
+        checkpoint = self._checkpoint()
+        body = sign_batch(checkpoint, rows, self._signer)
+        with self._database.transaction() as tx:
+            number = tx.execute(
+                "INSERT INTO stick_exports (nonce, exported_at_ms, packets) VALUES (?, ?, ?)",
+                (checkpoint.nonce, milliseconds(self._clock.utc()), len(rows)),
+            ).lastrowid
+            assert number is not None
+            tx.execute("DELETE FROM stick_exports WHERE number <= ?", (number - EXPORTS_KEPT,))
+        # The name only sorts, so that it may begin anew.
+        name = FileName(self._trust.device_id, number % (MAX_NUMBER + 1), checkpoint.nonce, Kind.BATCH)
+        return Exported(name, body, len(rows), reached)
+
+    def bring(self, receipt: bytes) -> ReceiptTaken:
+        """Take one receipt over; the same door as a round's.
+
+        Raises
+        ------
+        ReceiptError
+            Not a receipt of head office: nothing changed.
+        StickUnanswerableError
+            Genuine perhaps, but for an export nobody here remembers: nothing changed.
+        """
+        said = read_receipt(receipt)
+        if said.device_id != self._trust.device_id:
+            return ReceiptTaken(Brought.OTHER_DEVICE)
+        verified = verify_receipt(receipt, self._trust.receipt_keys, self._trust.device_id, said.nonce)
+        known = self._database.read("SELECT answered_at_ms FROM stick_exports WHERE nonce = ?", (said.nonce,))
+        if not known:
+            raise StickUnanswerableError("this receipt answers an export that is no longer remembered")
+        with self._database.transaction() as tx:
+            settlement = self._take(verified)
+            tx.execute(
+                "UPDATE stick_exports SET answered_at_ms = ? WHERE nonce = ?",
+                (milliseconds(self._clock.utc()), said.nonce),
+            )
+        changed = settlement.acked or settlement.dead
+        again = known[0]["answered_at_ms"] is not None and not changed
+        return ReceiptTaken(Brought.KNOWN if again else Brought.SETTLED, settlement)
+
+    def answered(self, nonce: bytes) -> bool:
+        """Whether a receipt for that export was taken over, so that its file has done its work."""
+        rows = self._database.read("SELECT answered_at_ms FROM stick_exports WHERE nonce = ?", (nonce,))
+        return bool(rows) and rows[0]["answered_at_ms"] is not None
+
+    def _waiting(self, after: Position) -> tuple[list[bytes], Position]:
+        """Envelopes behind ``after`` in order, core first, as many as one file takes; at least one if any waits."""
+        reached = dict(after)
+        chosen: list[bytes] = []
+        room = BATCH_BYTES
+        for lane in Lane:
+            stubs = self._database.read(
+                "SELECT id, size FROM outbox_stubs WHERE lane = ? AND state = 'READY' AND id > ? ORDER BY id LIMIT ?",
+                (lane.value, reached.get(lane, 0), MAX_PACKETS - len(chosen)),
+            )
+            for stub in stubs:
+                if chosen and stub["size"] > room:
+                    return chosen, reached
+                found = self._database.read("SELECT envelope FROM outbox_rows WHERE id = ?", (stub["id"],))
+                reached[lane] = stub["id"]
+                if found[0]["envelope"] is None:
+                    continue  # receipted and purged while we looked
+                room -= stub["size"]
+                chosen.append(bytes(found[0]["envelope"]))
+            if len(chosen) == MAX_PACKETS:
+                return chosen, reached
+        return chosen, reached
+
+
+def prepare(database: Database) -> None:
+    """Make the table, where it is not there yet."""
+    database.migrate("stick", STEPS)
+
+
+def _exports(schema: Schema) -> None:
+    schema.execute(
+        "CREATE TABLE stick_exports ("
+        " number INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " nonce BLOB NOT NULL UNIQUE, exported_at_ms INTEGER NOT NULL, packets INTEGER NOT NULL,"
+        " answered_at_ms INTEGER) STRICT"
+    )
+
+
+STEPS: tuple[Callable[[Schema], None], ...] = (_exports,)
+
+
+def position_from_text(text: str) -> Position:
+    """A position as :func:`position_as_text` writes it. Raises ValueError."""
+    reached: dict[Lane, int] = {}
+    for part in filter(None, text.split(",")):
+        lane, _, row = part.partition(":")
+        if not row.isascii() or not row.isdecimal() or len(row) > 18:
+            raise ValueError("not a position in the queue")
+        reached[Lane(lane)] = int(row)
+    return reached
+
+
+def position_as_text(position: Position) -> str:
+    """``core:12,documents:7``."""
+    return ",".join(f"{lane.value}:{row}" for lane, row in position.items())
