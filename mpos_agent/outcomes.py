@@ -663,6 +663,14 @@ _SYNC: Mapping[str, Row] = {
         "A key does not have the agreed form",
         "try again; if it stays so, call the technician and bring agent and head office to one version",
     ),
+    "document_part": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Bagian dokumen tidak sesuai bentuk yang ditetapkan",
+        "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
+        "A document part does not have the agreed form",
+        "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
     "cose": Row(
         Exit.HEAD_OFFICE,
         502,

@@ -258,6 +258,27 @@ class DeviceKeyError(SyncError):
         self.path, self.cause = str(path), cause
 
 
+class KeyStoreError(DeviceKeyError):
+    """The store that holds a key does not give it out: a token pulled out, a seal systemd does not open.
+
+    ``cause`` names what is wrong, ``cure`` what a technician can do. Nothing else takes the store's place.
+    """
+
+    code = "key_store"
+    retryable = True
+
+    def __init__(self, path: object, cause: str, cure: str) -> None:
+        super().__init__(path, f"{cause}; {cure}")
+        self.cause, self.cure = cause, cure
+
+
+class TokenPinError(KeyStoreError):
+    """The token refused its PIN. Not tried again before the PIN file has changed: a token locks after a few tries."""
+
+    code = "token_pin"
+    retryable = False
+
+
 class IdentityError(SyncError):
     """The device's identity is missing or contradicts itself; ``path`` is the file or folder."""
 

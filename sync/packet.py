@@ -28,6 +28,7 @@ NAME = Text(100)
 PERSON_ID = Text(64, pattern=r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 """Operators and supervisors, as the agent names them."""
 SHA256 = Blob(32)
+MAX_DOCUMENTS = 64
 
 
 class Purpose(enum.StrEnum):
@@ -416,7 +417,7 @@ class ClaimPacket(_Part):
     employment_history: Annotated[tuple[Employment, ...], Many(Nested(Employment), 40)] = ()
     npwp: Annotated[Npwp, Nested(Npwp)]
     bank: Annotated[Bank | None, Nested(Bank)] = None
-    documents: Annotated[tuple[Document, ...], Many(Nested(Document), 64)] = ()
+    documents: Annotated[tuple[Document, ...], Many(Nested(Document), MAX_DOCUMENTS)] = ()
     missing_documents: Annotated[tuple[str, ...], Many(CODE, 64)] = ()
     """Mandatory types not handed in: the claim is incomplete, not blocked."""
     declaration: Annotated[Declaration, Choice(Declaration)]

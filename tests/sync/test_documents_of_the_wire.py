@@ -8,6 +8,7 @@ import pytest
 
 from sync import packet
 from sync.checkpoint import Checkpoint, LaneState
+from sync.document_part import DocumentPart
 from sync.enrolment import EnrolReply, EnrolRequest
 from sync.errors import Cause, Refusal
 from sync.receipt import PacketVerdict, Receipt, Verdict
@@ -29,6 +30,7 @@ PARTS = [
     packet.Npwp,
     packet.Bank,
     packet.Document,
+    DocumentPart,
 ]
 
 
