@@ -6,7 +6,8 @@ Facts are codes, numbers and ids of our own; never a NIK, a name or what somebod
 import hashlib
 import json
 
-from head_office.ledger import Ledger, Transaction
+from head_office.ledger.base import Ledger, Transaction
+from head_office.ledger.gapless import next_number
 
 START = bytes(32)
 
@@ -15,8 +16,10 @@ Fact = str | int | bool | None
 
 def record(tx: Transaction, *, at_ms: int, who: str, act: str, **facts: Fact) -> None:
     """Add one row to the chain, in the transaction of the act itself."""
-    last = tx.execute("SELECT act_no, hash FROM acts ORDER BY act_no DESC LIMIT 1")
-    number, previous = (last[0]["act_no"] + 1, last[0]["hash"]) if last else (1, START)
+    # The number first: it holds the chain's end until this transaction has ended.
+    number = next_number(tx, "acts")
+    last = tx.execute("SELECT hash FROM acts WHERE act_no = ?", (number - 1,))
+    previous = bytes(last[0]["hash"]) if last else START
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     tx.execute(
         "INSERT INTO acts (act_no, at, who, act, facts, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",

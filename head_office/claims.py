@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta, timezone
 from enum import StrEnum
 
-from head_office.ledger import Ledger, Row, Transaction, Value
+from head_office.ledger.base import Ledger, Row, Transaction, Value
+from head_office.ledger.gapless import next_number
 from head_office.moment import from_ms, to_ms
 
-FIRST_AGENDA_NO = 1_000_001  # Seven digits, growing by one: the stand-alone sequence, until the core system numbers.
 PAGE_SIZE = 10
 JAKARTA = timezone(timedelta(hours=7), "WIB")  # Head office's day. Indonesia has no summer time.
 
@@ -75,8 +75,7 @@ class Page:
 
 def insert(tx: Transaction, receipt_no: int, claim: OpenedClaim, now: datetime) -> int:
     """Store an opened claim as PENDING and return the agenda number it was given."""
-    last = tx.execute("SELECT max(agenda_no) AS last FROM claims")[0]["last"]
-    agenda_no = FIRST_AGENDA_NO if last is None else int(last) + 1
+    agenda_no = next_number(tx, "agenda")
     columns: dict[str, Value] = {
         **{name: value for name, value in asdict(claim).items() if name not in ("flags", "detail", "captured_at")},
         "receipt_no": receipt_no,
@@ -110,7 +109,7 @@ def all_claims(ledger: Ledger) -> list[Row]:
     """Every claim, oldest agenda first."""
     return ledger.read(
         "SELECT c.*, p.digest, p.lane, p.seq, p.stored_at FROM claims c"
-        " JOIN packets p ON p.receipt_no = c.receipt_no ORDER BY c.agenda_no"
+        " JOIN packets p ON p.receipt_no = c.receipt_no AND p.device_id = c.device_id ORDER BY c.agenda_no"
     )
 
 

@@ -21,7 +21,7 @@ from head_office.errors import HeadOfficeError, HomeError
 from head_office.keys.authority import Authority
 from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
-from head_office.ledger import SqliteLedger
+from head_office.ledger.sqlite import SqliteLedger
 from head_office.moment import from_ms, utc_now
 from head_office.office import POLL_S, open_ledger, serve
 from head_office.server import split_listen

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from head_office.checks import LaneHead
-from head_office.ledger import Ledger, Row, Transaction
+from head_office.ledger.base import Ledger, Row, Transaction
 from sync.envelope import FIRST_SEQ, NO_HASH, Header, Lane
 from sync.receipt import Verdict
 

@@ -23,7 +23,7 @@ from head_office.errors import (
     TokenRefusedError,
 )
 from head_office.keys.authority import Authority, KeyRequest, Purpose
-from head_office.ledger import Ledger, Row, Transaction
+from head_office.ledger.base import Ledger, Row, Transaction
 from head_office.moment import Clock, to_ms, utc_now
 from head_office.tokens import ALPHABET, new_token, token_hash
 from sync.enrolment import Site, SiteType

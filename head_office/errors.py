@@ -38,12 +38,19 @@ class LedgerBrokenError(LedgerError):
     """
 
 
-class LedgerSettingsError(LedgerError):
-    """SQLite did not take a setting on which durability rests."""
+class LedgerUnknownError(LedgerError):
+    """The connection was lost during COMMIT: stored or not, nobody here knows.
 
-    def __init__(self, pragma: str, wanted: str, got: str) -> None:
-        super().__init__(f"PRAGMA {pragma} reads back {got!r}, not {wanted!r}")
-        self.pragma, self.wanted, self.got = pragma, wanted, got
+    The device keeps its packets and sends them again; their own digests tell which of the two it was.
+    """
+
+
+class LedgerSettingsError(LedgerError):
+    """The engine did not take a setting on which durability rests."""
+
+    def __init__(self, setting: str, wanted: str, got: str) -> None:
+        super().__init__(f"{setting} reads back {got!r}, not {wanted!r}")
+        self.setting, self.wanted, self.got = setting, wanted, got
 
 
 class HomeError(HeadOfficeError):

@@ -32,7 +32,7 @@ from head_office.errors import (
     TooLargeError,
     UnknownVersionError,
 )
-from head_office.ledger import Ledger, Transaction
+from head_office.ledger.base import Ledger, Transaction
 from head_office.moment import Clock, from_ms, to_ms
 from sync import checkpoint as wire
 from sync import receipt as reply
@@ -87,13 +87,24 @@ class Ingest:
         Raises a RefusedError when the request as a whole is not acceptable, a LedgerError when nothing could be
         stored. Neither leaves anything behind.
         """
-        device_id = self._registry.device_of_certificate(tls_certificate)
+        return self._receive(self._registry.device_of_certificate(tls_certificate), read(body))
+
+    def receive_carried(self, body: bytes) -> bytes:
+        """Take one batch that came as a file, and return the signed receipt to be carried back.
+
+        The device is known by the signature on its checkpoint, which is as good as its TLS certificate: who carried
+        the file does not matter. Raises like :meth:`receive`; NotYourCheckpointError for a device not known here.
+        """
         batch = read(body)
+        return self._receive(batch.claimed.device_id, batch)
+
+    def _receive(self, device_id: str, batch: Batch) -> bytes:
         keys = signing_keys(self._ledger, device_id)
         checkpoint = authentic(batch, device_id, keys)
         checked = [check(envelope, device_id, keys) for envelope in batch.packets]
         now = self._clock()
-        with self._ledger.transaction() as tx:
+
+        def take(tx: Transaction) -> tuple[tuple[PacketVerdict, ...], tuple[reply.LaneHead, ...]]:
             row = tx.lock_device(device_id)
             if row is None or row["state"] != DeviceState.ACTIVE:
                 raise DeviceBlockedError(device_id)
@@ -103,6 +114,9 @@ class Ingest:
                 round_.add(packet)
             verdicts, heads = round_.finish()
             note_checkpoint(tx, checkpoint, verdicts, to_ms(now))
+            return verdicts, heads
+
+        verdicts, heads = self._ledger.together(take)
         # Committed and flushed: from here on the packets are ours, whatever happens to this reply.
         self._on_stored()
         waiting = sum(state.depth for state in checkpoint.lanes)

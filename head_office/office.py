@@ -13,7 +13,7 @@ from head_office.keys.authority import Authority
 from head_office.keys.home import Home
 from head_office.keys.receipt_key import load_receipt_signer
 from head_office.keys.recipients import load_recipients
-from head_office.ledger import SqliteLedger
+from head_office.ledger.sqlite import SqliteLedger
 from head_office.moment import Clock, utc_now
 from head_office.notify import notify
 from head_office.opening import OpeningWorker

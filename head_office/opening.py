@@ -23,7 +23,8 @@ from head_office.errors import LedgerBusyError, LedgerFullError
 from head_office.flags import flags_of
 from head_office.keys.home import Home
 from head_office.keys.recipients import load_private_keys
-from head_office.ledger import Ledger, Row, SqliteLedger, Transaction
+from head_office.ledger.base import Ledger, Row, Transaction
+from head_office.ledger.sqlite import SqliteLedger
 from head_office.moment import Clock, from_ms, to_ms, utc_now
 from sync.envelope import Lane, open_envelope, recipients_of, verify
 from sync.errors import Refusal, WireError

@@ -19,7 +19,7 @@ from head_office.claims import Page, SearchBy
 from head_office.custody import receipt_name
 from head_office.desk.texts import words
 from head_office.desk.users import DeskUsers
-from head_office.ledger import Ledger, Row
+from head_office.ledger.base import Ledger, Row
 from head_office.moment import Clock, from_ms, to_ms
 from head_office.requests_in import read_body
 

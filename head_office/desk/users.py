@@ -8,7 +8,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from head_office import audit
-from head_office.ledger import Ledger
+from head_office.ledger.base import Ledger
 from head_office.moment import Clock, to_ms, utc_now
 
 SHORTEST_PASSWORD = 12

@@ -21,7 +21,7 @@ from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
 from head_office.keys.receipt_key import load_receipt_signer
 from head_office.keys.recipients import load_private_keys, load_recipients
-from head_office.ledger import SqliteLedger
+from head_office.ledger.sqlite import SqliteLedger
 from head_office.moment import utc_now
 from head_office.opening import Opener
 from sync.receipt import Receipt, Verdict

@@ -53,6 +53,31 @@ def test_a_lost_reply_is_made_good_by_sending_again(office: Office) -> None:
     assert len(office.claims()) == 2
 
 
+def test_a_batch_carried_as_a_file_is_taken_like_one_over_the_line(office: Office) -> None:
+    """Nobody's TLS certificate is asked for: the checkpoint's signature says whose it is, the receipt answers it."""
+    device = office.device()
+    packets = [device.seal(number=n) for n in (1, 2)]
+    receipt = device.verified(office.ingest.receive_carried(device.batch(*packets)))
+    assert [v.verdict for v in receipt.verdicts] == [Verdict.ACCEPTED] * 2
+    assert office.stored() == packets
+    # Sent over the line as well: still once.
+    assert office.verdicts(device, *packets) == [DUPLICATE] * 2
+
+
+def test_a_carried_batch_must_be_signed_by_a_device_that_may_be_served(office: Office) -> None:
+    """A stranger's file, another device's signature and a blocked device are refused, and leave nothing."""
+    device, other, stranger = office.device("SN-1"), office.device("SN-2"), Device()
+    stranger.device_id, stranger.recipients = "D-STRANGER", device.recipients
+    with pytest.raises(NotYourCheckpointError):
+        office.ingest.receive_carried(stranger.batch(stranger.seal()))
+    with pytest.raises(NotYourCheckpointError):
+        office.ingest.receive_carried(device.batch(device.seal(), signer=other.signer))
+    office.registry.block(other.device_id, "lost", by="test")
+    with pytest.raises(DeviceBlockedError):
+        office.ingest.receive_carried(other.batch(other.seal()))
+    assert office.stored() == []
+
+
 def test_a_lost_reply_does_not_turn_a_held_claim_into_an_accepted_one(office: Office) -> None:
     """Whoever sends again is told again that it is held, why, and under the same number."""
     device = office.device()

@@ -7,10 +7,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from head_office.errors import LedgerBrokenError, LedgerBusyError, LedgerSettingsError
-from head_office.ledger import SqliteLedger
-from head_office.migrations import STEPS
+from head_office.ledger.migrations.apply import HERE, newest
+from head_office.ledger.sqlite import SqliteLedger
 
 
 @pytest.fixture
@@ -40,10 +42,10 @@ def test_durability_settings_are_in_force_on_every_open(file: Path) -> None:
 
 def test_a_setting_that_does_not_take_stops_the_start(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where SQLite cannot give full flushing, head office does not run at all."""
-    monkeypatch.setattr("head_office.ledger.SETTINGS", (("synchronous", "7"),))
+    monkeypatch.setattr("head_office.ledger.sqlite.SETTINGS", (("synchronous", "7"),))
     with pytest.raises(LedgerSettingsError) as caught:
         SqliteLedger(file)
-    assert caught.value.pragma == "synchronous"
+    assert caught.value.setting == "synchronous"
 
 
 def test_the_file_is_for_its_owner_only(file: Path) -> None:
@@ -137,10 +139,21 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(file: Path) -> Non
     assert file.read_bytes() == before
 
 
-def test_each_schema_step_is_applied_once_and_recorded(file: Path) -> None:
+def test_each_revision_is_applied_once_and_recorded(file: Path) -> None:
     """Opening an up-to-date ledger changes nothing."""
     for _ in range(2):
         SqliteLedger(file).close()
     with sqlite3.connect(file) as reader:
-        names = [row[0] for row in reader.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-    assert names == [name for name, _ in STEPS]
+        assert reader.execute("SELECT version_num FROM alembic_version").fetchall() == [(newest(),)]
+
+
+def test_revisions_stand_in_one_line_in_the_order_of_their_names() -> None:
+    """Two people who each add a revision find out here, and not when a ledger is opened."""
+    config = Config()
+    config.set_main_option("script_location", str(HERE))
+    config.set_main_option("path_separator", "os")
+    script = ScriptDirectory.from_config(config)
+    assert script.get_heads() == [newest()]
+    line = [revision.revision for revision in script.walk_revisions()]
+    assert line == sorted(line, reverse=True)
+    assert [Path(script.get_revision(name).path).stem for name in line] == line

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from head_office import custody
-from head_office.keys.home import Home
-from head_office.migrations import STEPS
 from head_office.opening import Opener
 from sync import cbor, cose, packet
 from sync.envelope import Lane
@@ -103,24 +101,6 @@ def test_claims_of_two_devices_under_one_packet_id_both_reach_the_desk(office: O
     # The same claim sealed twice by one device is still one claim.
     assert reasons(office) == ["packet_id_reused"]
     assert set(office.alarm_kinds()) == {"packet_id_reused"}
-
-
-def test_a_desk_of_an_earlier_release_keeps_its_claims(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table of claims is built anew for packet ids of each device; rows, numbers and indexes come along."""
-    with monkeypatch.context() as earlier:
-        earlier.setattr("head_office.ledger.STEPS", STEPS[:4])
-        office = Office(home)
-        device = office.device()
-        office.receive(device, device.seal(number=1), device.seal(number=2))
-        before = [tuple(row) for row in office.claims()]
-        office.ledger.close()
-    office = Office(home)
-    assert [tuple(row) for row in office.claims()] == before
-    office.receive(device, device.seal(number=3))
-    assert [row["agenda_no"] for row in office.claims()] == [1_000_001, 1_000_002, 1_000_003]
-    indexes = {row["name"] for row in office.ledger.read("SELECT name FROM sqlite_master WHERE type = 'index'")}
-    assert {"claims_by_nik", "claims_by_kpj", "claims_by_packet"} <= indexes
-    office.ledger.close()
 
 
 def test_a_packet_naming_another_device_inside_is_set_aside(office: Office) -> None:

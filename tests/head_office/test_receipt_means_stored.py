@@ -7,7 +7,7 @@ import pytest
 
 from head_office.errors import LedgerBrokenError, LedgerFullError
 from head_office.keys.home import Home
-from head_office.ledger import SqliteLedger
+from head_office.ledger.sqlite import SqliteLedger
 from sync.keys import SoftwareSigner
 from sync.receipt import Verdict
 from tests.head_office.conftest import Office

@@ -1,4 +1,4 @@
-"""Where head office keeps what it was given: one interface, and SQLite as its first engine.
+"""The ledger in one SQLite file: for one machine, up to a few hundred branches.
 
 Durability rests on four things, all set and read back each time the file is opened: write-ahead log,
 ``synchronous=FULL`` (the log is flushed before COMMIT returns), no automatic checkpoints, foreign keys on.
@@ -6,31 +6,33 @@ Durability rests on four things, all set and read back each time the file is ope
 SQLite before 3.51.3 can corrupt a database when two connections write or checkpoint at the same moment. The
 admin commands and the opening worker are processes of their own, so every write and every checkpoint, in every
 process, happens while holding one lock file; all other connections are opened read-only.
+
+A flush takes longer than a batch. So batches that wait at the same moment share one: whoever gets the writer's
+place first does the work of all that wait, each in a savepoint of its own, and flushes once.
 """
 
+import contextlib
+import copy
 import fcntl
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
-
-import sqlite_utils
-from sqlite_utils.migrations import Migrations
+from typing import Any
 
 from head_office.errors import (
     LedgerBrokenError,
     LedgerBusyError,
+    LedgerError,
     LedgerFullError,
     LedgerSettingsError,
 )
-from head_office.migrations import STEPS
-
-Value = str | int | float | bytes | None
-Row = sqlite3.Row
+from head_office.ledger.base import Row, T, Transaction, Value
+from head_office.ledger.migrations.apply import VERSION_QUERY, newest, upgrade
 
 WRITE_WAIT_S = (
     30.0  # A batch holds the lock for milliseconds, a large checkpoint for seconds; half a minute is a fault.
@@ -42,24 +44,8 @@ CHECKPOINT_AT_BYTES = 4 << 20  # SQLite's own default is 1,000 pages of 4 KiB.
 SETTINGS = (("journal_mode", "wal"), ("synchronous", "2"), ("wal_autocheckpoint", "0"), ("foreign_keys", "1"))
 
 
-class Transaction(Protocol):
-    """Statements that become durable together, or not at all."""
-
-    def execute(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
-        """Run one statement with ``?`` places and return its rows."""
-
-    def lock_device(self, device_id: str) -> Row | None:
-        """The device's row, held against every other writer until the transaction ends."""
-
-
-class Ledger(Protocol):
-    """What custody, registry and desk ask of a storage engine."""
-
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """Commit, flushed to disk, when the block is left in order; roll back when it raises."""
-
-    def read(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
-        """Run one query on what is committed."""
+FOR_UPDATE = (" FOR UPDATE SKIP LOCKED", " FOR UPDATE")
+MOST_TOGETHER = 64  # Batches in one flush: a second of work at most, so that nobody waits long behind a crowd.
 
 
 class SqliteTransaction:
@@ -69,11 +55,13 @@ class SqliteTransaction:
         self._connection = connection
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        for words in FOR_UPDATE:
+            # BEGIN IMMEDIATE already excludes every other writer.
+            sql = sql.removesuffix(words)
         return self._connection.execute(sql, values).fetchall()
 
     def lock_device(self, device_id: str) -> Row | None:
-        # BEGIN IMMEDIATE already excludes every other writer.
-        rows = self.execute("SELECT * FROM devices WHERE device_id = ?", (device_id,))
+        rows = self.execute("SELECT * FROM devices WHERE device_id = ? FOR UPDATE", (device_id,))
         return rows[0] if rows else None
 
 
@@ -89,6 +77,7 @@ class SqliteLedger:
         self._write_wait_s = write_wait_s
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._broken = False
+        self._turns: deque[_Turn] = deque()
         self._lock_file = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             with self._alone(), _translated():
@@ -98,8 +87,9 @@ class SqliteLedger:
                     path.chmod(0o600)
                 try:
                     self._set_up()
-                    self._migrate()
+                    self._migrate(path)
                     self._reader = _connect(f"{path.absolute().as_uri()}?mode=ro")
+                    self._writer.row_factory = self._reader.row_factory = sqlite3.Row
                 except BaseException:
                     self._writer.close()
                     raise
@@ -114,11 +104,10 @@ class SqliteLedger:
             if got != wanted:
                 raise LedgerSettingsError(pragma, wanted, got)
 
-    def _migrate(self) -> None:
-        migrations = Migrations("head_office")
-        for name, sql in STEPS:
-            migrations(name=name)(_step(sql))
-        migrations.apply(sqlite_utils.Database(self._writer, execute_plugins=False))
+    def _migrate(self, path: Path) -> None:
+        known = self._writer.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+        if not known or self._writer.execute(VERSION_QUERY).fetchone() != (newest(),):
+            upgrade("sqlite", lambda: sqlite3.connect(path, isolation_level=None))
 
     def check(self) -> None:
         """Read the whole file for damage (about 1 s for 1.4 GB). Raises LedgerBrokenError naming the first fault."""
@@ -130,8 +119,7 @@ class SqliteLedger:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         with self._alone():
-            if self._broken:
-                raise LedgerBrokenError(f"{self.path}: a flush failed earlier")
+            self._refuse_if_broken()
             try:
                 with _translated():
                     self._writer.execute("BEGIN IMMEDIATE")
@@ -143,6 +131,63 @@ class SqliteLedger:
                     self._writer.execute("ROLLBACK")
                 self._broken = self._broken or isinstance(error, LedgerBrokenError)
                 raise
+
+    def together(self, work: Callable[[Transaction], T]) -> T:
+        turn = _Turn(work)
+        self._turns.append(turn)
+        try:
+            with self._writers_place():
+                # Whoever was here before may have done it along with its own.
+                if not turn.done:
+                    with self._file_locked():
+                        self._take_turns()
+        except BaseException:
+            with contextlib.suppress(ValueError):
+                self._turns.remove(turn)
+            raise
+        if turn.error is not None:
+            raise turn.error
+        result: T = turn.result
+        return result
+
+    def _take_turns(self) -> None:
+        turns = [self._turns.popleft() for _ in range(min(len(self._turns), MOST_TOGETHER))]
+        try:
+            self._refuse_if_broken()
+            with _translated():
+                self._writer.execute("BEGIN IMMEDIATE")
+                transaction = SqliteTransaction(self._writer)
+                for turn in turns:
+                    self._take(turn, transaction)
+                self._commit()
+                self._checkpoint_if_long()
+        except BaseException as error:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            self._broken = self._broken or isinstance(error, LedgerBrokenError)
+            for turn in turns:
+                ours = isinstance(error, LedgerError)
+                turn.error = copy.copy(error) if ours else LedgerBusyError(f"{self.path}: the writer was interrupted")
+            if not isinstance(error, LedgerError):
+                raise
+        finally:
+            for turn in turns:
+                turn.done = True
+
+    def _take(self, turn: "_Turn", transaction: SqliteTransaction) -> None:
+        self._writer.execute("SAVEPOINT turn")
+        try:
+            turn.result = turn.work(transaction)
+        except (sqlite3.Error, LedgerError):
+            raise  # The file's fault: nobody's work of this round stays.
+        except Exception as error:  # noqa: BLE001 - raised again in the thread whose work it was
+            self._writer.execute("ROLLBACK TO turn")
+            turn.error = error
+        self._writer.execute("RELEASE turn")
+
+    def _refuse_if_broken(self) -> None:
+        if self._broken:
+            raise LedgerBrokenError(f"{self.path}: a flush failed earlier")
 
     def _commit(self) -> None:
         self._writer.execute("COMMIT")
@@ -170,20 +215,29 @@ class SqliteLedger:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Be the only thread of the only process that writes."""
-        deadline = time.monotonic() + self._write_wait_s
+        with self._writers_place(), self._file_locked():
+            yield
+
+    @contextmanager
+    def _writers_place(self) -> Iterator[None]:
         if not self._writing.acquire(timeout=self._write_wait_s):
             raise LedgerBusyError(f"{self.path}: not free within {self._write_wait_s:g} s")
         try:
-            while not self._take_file_lock():
-                if time.monotonic() > deadline:
-                    raise LedgerBusyError(f"{self.path}: another process holds it for {self._write_wait_s:g} s")
-                time.sleep(LOCK_POLL_S)
-            try:
-                yield
-            finally:
-                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+            yield
         finally:
             self._writing.release()
+
+    @contextmanager
+    def _file_locked(self) -> Iterator[None]:
+        deadline = time.monotonic() + self._write_wait_s
+        while not self._take_file_lock():
+            if time.monotonic() > deadline:
+                raise LedgerBusyError(f"{self.path}: another process holds it for {self._write_wait_s:g} s")
+            time.sleep(LOCK_POLL_S)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def _take_file_lock(self) -> bool:
         try:
@@ -195,24 +249,17 @@ class SqliteLedger:
 
 def _connect(name: str) -> sqlite3.Connection:
     # Several threads use it, one at a time: the locks above see to that.
-    connection = sqlite3.connect(name, uri=name.startswith("file:"), isolation_level=None, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
-    return connection
+    return sqlite3.connect(name, uri=name.startswith("file:"), isolation_level=None, check_same_thread=False)
 
 
-class _MigrationStep(Protocol):
-    __name__: str
+class _Turn:
+    """Work that waits for the writer, and what came of it."""
 
-    def __call__(self, db: sqlite_utils.Database, /) -> None: ...
-
-
-def _step(sql: str) -> _MigrationStep:
-    def run(db: sqlite_utils.Database, /) -> None:
-        # Statement by statement: executescript() would commit the transaction the step runs in.
-        for statement in filter(str.strip, sql.split(";")):
-            db.conn.execute(statement)
-
-    return run
+    def __init__(self, work: Callable[[Transaction], Any]) -> None:
+        self.work = work
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = False
 
 
 @contextmanager

@@ -1,0 +1,60 @@
+"""What custody, registry and desk ask of a storage engine: one interface, two engines.
+
+Statements are written once, for both. They use ``?`` for values and SQLite's and PostgreSQL's common SQL; the
+engine puts in its own places, and drops ``FOR UPDATE`` where one writer excludes every other anyway.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+Value = str | int | float | bytes | None
+T = TypeVar("T")
+
+
+class Row(Protocol):
+    """One row of a result: by column name, by position, or as a sequence of its values."""
+
+    def __getitem__(self, column: str | int, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def keys(self) -> Sequence[str]: ...
+
+
+class Transaction(Protocol):
+    """Statements that become durable together, or not at all."""
+
+    def execute(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """Run one statement with ``?`` places and return its rows."""
+
+    def lock_device(self, device_id: str) -> Row | None:
+        """The device's row, held against every other writer until the transaction ends."""
+
+
+class Ledger(Protocol):
+    """A place where what is committed stays. Any thread may call it."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Commit, flushed to disk, when the block is left in order; roll back when it raises.
+
+        Raises LedgerUnknownError when the connection was lost during COMMIT: the outcome is for the next look.
+        """
+
+    def together(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` and return once it is durable, sharing the flush with others that wait at the same moment.
+
+        What ``work`` raises undoes its own statements alone and is raised here. It may touch one device's rows and
+        must not wait for another thread.
+        """
+
+    def read(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """Run one query on what is committed."""
+
+    def check(self) -> None:
+        """Look for damage and lost settings, as at each start. Raises LedgerError."""
+
+    def close(self) -> None:
+        """Let go of files and connections; once only."""
