@@ -4,6 +4,7 @@ The checkpoint lets head office tell a silent device from a truncated queue, and
 repeats its nonce. The packets beside it prove themselves and need no signature over the batch.
 """
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,7 +31,23 @@ NONCE_BYTES = 16
 MAX_PACKETS = 512
 MAX_BATCH_BYTES = 2 * 1024 * 1024
 """A batch aims at 20 s of link time, at most 1 MB, and always fits one packet of the largest size."""
-MAX_CHECKPOINT_BYTES = 8 * 1024
+MAX_CHECKPOINT_BYTES = 16 * 1024
+COMMAND_ID_BYTES = 16
+COMMAND_NAME = Text(32, pattern=r"[a-z][a-z0-9_]*")
+MAX_REPORTED = 32
+"""Commands done, and commands refused, that one checkpoint has room for; the rest are told with the next."""
+
+
+class StorageMark(enum.StrEnum):
+    """How full the device's disk is, by the device's own marks; nothing queued is ever dropped."""
+
+    OK = "ok"
+    WARN = "warn"
+    """A technician should look."""
+    STOP_DOCUMENTS = "stop_documents"
+    """No new scans; claims go on."""
+    STOP_CLAIMS = "stop_claims"
+    """No new claims either: what is left of the disk is needed to send."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +69,20 @@ class LaneState(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRefused(Record):
+    """A command of head office the device does not carry out, and why: head office stops repeating it."""
+
+    refuse: ClassVar[type[WireError]] = CheckpointError
+
+    id: Annotated[bytes, Blob(COMMAND_ID_BYTES)]
+    name: Annotated[str, COMMAND_NAME]
+    reason: Annotated[str, Text(64, pattern=r"[a-z][a-z0-9_]*")]
+    """A stable word: ``unknown_command``, ``unreadable``, ``unknown_claim``, ..."""
+    detail: Annotated[str, Text(120, least=0)] = ""
+    """For a person at head office: a field, a file, a limit. Never a value from a claim."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint(Record):
     """Where a device stands at the start of a sync round."""
 
@@ -66,15 +97,22 @@ class Checkpoint(Record):
     monotonic_ns: Annotated[int, Whole(0, MAX_SEQ)]
     lanes: Annotated[tuple[LaneState, ...], Many(Nested(LaneState), len(Lane))]
     free_disk_bytes: Annotated[int, Whole(0, MAX_SEQ)]
+    storage: Annotated[StorageMark, Choice(StorageMark)] = StorageMark.OK
     versions: Annotated[
         dict[str, str], Words(16, Text(32, pattern=r"[a-z][a-z0-9_]*"), Text(64, pattern=r"[A-Za-z0-9 ._+:/-]+"))
     ]
     """Programs, engines and tables by name: ``agent``, ``sqlite``, ``tables``, ..."""
+    commands_done: Annotated[tuple[bytes, ...], Many(Blob(COMMAND_ID_BYTES), MAX_REPORTED)] = ()
+    """Ids of head office's commands that were carried out; named until head office has stopped repeating them."""
+    commands_refused: Annotated[tuple[CommandRefused, ...], Many(Nested(CommandRefused), MAX_REPORTED)] = ()
 
     def check_together(self) -> None:
-        """Each lane once."""
+        """Each lane once, and each command once."""
         if len({state.lane for state in self.lanes}) != len(self.lanes):
             raise CheckpointError(Refusal.CONTRADICTION, "lanes", "a lane twice")
+        named = [*self.commands_done, *(refused.id for refused in self.commands_refused)]
+        if len(set(named)) != len(named):
+            raise CheckpointError(Refusal.CONTRADICTION, "commands_done", "a command twice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +171,7 @@ def read_batch(data: bytes) -> Batch:
 
 
 def _read(payload: bytes) -> Checkpoint:
-    value = cbor.decode(payload, max_bytes=MAX_CHECKPOINT_BYTES, max_items=128, max_depth=4)
+    value = cbor.decode(payload, max_bytes=MAX_CHECKPOINT_BYTES, max_items=512, max_depth=4)
     if isinstance(value, dict) and "version" in value and value["version"] != VERSION:
         # Before unknown keys: a later version should be called that, not a malformed first one.
         raise CheckpointError(Refusal.UNKNOWN_VERSION, "version")

@@ -17,7 +17,7 @@ from datetime import datetime
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from sync import cbor, cose
+from sync import cbor, compression, cose
 from sync.errors import CborError, CoseError, EnvelopeError, Refusal, WireError
 from sync.keys import KEY_ID_BYTES, PublicKey, Signer
 from sync.recipients import SUITE_OF_ALGORITHM, Recipient, RecipientPrivateKey, Suite
@@ -29,6 +29,10 @@ HEADER_LABEL = -70_001
 """Private-use COSE label of the device header; marked critical."""
 EK_LABEL = -4
 """COSE label of the encapsulated key (draft-ietf-cose-hpke-23)."""
+ZIP_LABEL = -70_002
+"""Private-use COSE label, in the inner protected header: how the packet was compressed before it was encrypted."""
+ZSTD = "zstd"
+"""The one compression: a single frame (RFC 8878) that carries its length."""
 A256GCM = 3
 """COSE number of AES-256-GCM, the one content algorithm."""
 IV_BYTES, CEK_BYTES, GCM_TAG_BYTES = 12, 32, 16
@@ -43,6 +47,9 @@ DEVICE_ID = Text(64, pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MAX_PACKET_BYTES = 384 * 1024
 """A document part of 256 kB with room for its fields."""
 MAX_RECIPIENTS = 8
+PLAIN_HEADER = cbor.encode({cose.ALG: A256GCM})
+ZSTD_HEADER = cbor.encode({cose.ALG: A256GCM, cose.CRIT: [ZIP_LABEL], ZIP_LABEL: ZSTD})
+"""The two inner protected headers there are."""
 MAX_ENVELOPE_BYTES = MAX_PACKET_BYTES + 16 * 1024
 
 
@@ -179,12 +186,16 @@ def encrypt(
     *,
     random: Callable[[int], bytes] = os.urandom,
 ) -> bytes:
-    """A tagged COSE_Encrypt of ``plaintext``, bound to the ``external`` bytes, for every recipient."""
+    """A tagged COSE_Encrypt of ``plaintext``, bound to the ``external`` bytes, for every recipient.
+
+    It is compressed first where that pays: claims are mostly words, scans are compressed already.
+    """
     if not 1 <= len(recipients) <= MAX_RECIPIENTS:
         raise EnvelopeError(Refusal.BAD_VALUE, "recipients", f"from 1 to {MAX_RECIPIENTS}")
-    protected = cbor.encode({cose.ALG: A256GCM})
+    frame = compression.compressed(plaintext)
+    content, protected = (plaintext, PLAIN_HEADER) if frame is None else (frame, ZSTD_HEADER)
     content_key, iv = random(CEK_BYTES), random(IV_BYTES)
-    ciphertext = AESGCM(content_key).encrypt(iv, plaintext, _enc_structure(protected, external))
+    ciphertext = AESGCM(content_key).encrypt(iv, content, _enc_structure(protected, external))
     wrapped = [_recipient(recipient, content_key) for recipient in recipients]
     return cbor.encode(cbor.Tag(cose.TAG_ENCRYPT, [protected, {cose.IV: iv}, ciphertext, wrapped]))
 
@@ -201,9 +212,12 @@ def decrypt(message: bytes, external: bytes, key: RecipientPrivateKey) -> bytes:
     if len(content_key) != CEK_BYTES:
         raise EnvelopeError(Refusal.NOT_OPENED, "recipients", "the content key has a wrong length")
     try:
-        return AESGCM(content_key).decrypt(body.iv, body.ciphertext, _enc_structure(body.protected, external))
+        content = AESGCM(content_key).decrypt(body.iv, body.ciphertext, _enc_structure(body.protected, external))
     except InvalidTag as error:
         raise EnvelopeError(Refusal.NOT_OPENED, "ciphertext") from error
+    if body.protected == PLAIN_HEADER:
+        return content
+    return compression.expanded(content, MAX_PACKET_BYTES, EnvelopeError, "body")
 
 
 def recipients_of(message: bytes) -> tuple[tuple[bytes, Suite], ...]:
@@ -302,8 +316,7 @@ def _read_encrypted(message: bytes) -> _Encrypted:
                 pass
             case _:
                 raise EnvelopeError(Refusal.WRONG_TYPE, "body", "not [protected, iv, ciphertext, recipients]")
-        if cose.read_protected(protected) != {cose.ALG: A256GCM}:
-            raise EnvelopeError(Refusal.UNKNOWN_SUITE, "body.alg", "only AES-256-GCM")
+        _refuse_unknown_body(protected)
         if len(iv) != IV_BYTES or len(ciphertext) < GCM_TAG_BYTES:
             raise EnvelopeError(Refusal.BAD_VALUE, "body", "nonce or ciphertext too short")
         if not 1 <= len(recipients) <= MAX_RECIPIENTS:
@@ -312,6 +325,19 @@ def _read_encrypted(message: bytes) -> _Encrypted:
     except (CborError, CoseError) as error:
         raise _as_envelope_error(error) from error
     return _Encrypted(protected, iv, ciphertext, wrapped)
+
+
+def _refuse_unknown_body(protected: bytes) -> None:
+    if protected in (PLAIN_HEADER, ZSTD_HEADER):
+        return
+    headers = cose.read_protected(protected)
+    if headers.get(cose.ALG) != A256GCM:
+        raise EnvelopeError(Refusal.UNKNOWN_SUITE, "body.alg", "only AES-256-GCM")
+    if ZIP_LABEL in headers and headers[ZIP_LABEL] != ZSTD:
+        raise EnvelopeError(Refusal.UNKNOWN_COMPRESSION, "body.zip", "only zstd")
+    if any(label not in (cose.ALG, cose.CRIT, ZIP_LABEL) for label in headers):
+        raise EnvelopeError(Refusal.UNKNOWN_KEY, "body.protected")
+    raise EnvelopeError(Refusal.WRONG_TYPE, "body.protected", "crit must name exactly what is there beside alg")
 
 
 def _read_recipient(value: object, at: int) -> _WrappedKey:

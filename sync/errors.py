@@ -148,6 +148,18 @@ class EnrolmentMessageError(WireError):
     code = "enrolment_message"
 
 
+class RenewalError(WireError):
+    """A renewal request or reply that is malformed or not authentic."""
+
+    code = "renewal_message"
+
+
+class TrustError(WireError):
+    """An announcement of head office's keys that is malformed."""
+
+    code = "trust"
+
+
 class StorageError(SyncError):
     """The agent's database could not do what was asked; ``path`` is its file."""
 

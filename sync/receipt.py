@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Annotated, ClassVar
 
 from sync import cbor, cose
-from sync.checkpoint import MAX_PACKETS, NONCE_BYTES
+from sync.checkpoint import COMMAND_ID_BYTES, COMMAND_NAME, MAX_PACKETS, NONCE_BYTES
 from sync.envelope import DEVICE_ID, DIGEST_BYTES, EPOCH_BYTES, FIRST_SEQ, MAX_SEQ, Lane
 from sync.errors import CborError, CoseError, ReceiptError, Refusal, WireError
 from sync.keys import PublicKey, Signer
@@ -23,7 +23,10 @@ TYP = "application/vnd.mpos.receipt+cose"
 MAX_RECEIPT_BYTES = 512 * 1024
 """MAX_PACKETS verdicts of about 250 bytes, and commands."""
 MAX_COMMANDS = 32
-MAX_COMMAND_BYTES = 8 * 1024
+MAX_COMMAND_BYTES = 32 * 1024
+"""A set of tables, compressed, twice over."""
+MAX_COMMANDS_BYTES = 64 * 1024
+"""Of all bodies in one receipt: eight seconds of a 64 kbit/s line. What is more waits for the next receipt."""
 
 
 class Verdict(enum.StrEnum):
@@ -63,6 +66,8 @@ class LaneHead(Record):
     """The sequence number head office waits for: everything below is stored."""
     head_hash: Annotated[bytes, Blob(DIGEST_BYTES)]
     """Digest of the last packet stored; NO_HASH when there is none."""
+    frozen: Annotated[str | None, Text(64, pattern=r"[a-z][a-z0-9_]*")] = None
+    """Why head office accepts nothing more in this chain (``fork``, ``chain_broken``); absent while it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +97,17 @@ class PacketVerdict(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Record):
-    """Something head office asks of the device. A device skips, and reports, names it does not know."""
+    """Something head office asks of the device: repeated in every receipt until a checkpoint says done or refused.
+
+    Bodies are bytes here and read one by one (commands.py), so that one a device can not read, of a name it may not
+    know, costs that command and not the receipt.
+    """
 
     refuse: ClassVar[type[WireError]] = ReceiptError
 
-    name: Annotated[str, Text(32, pattern=r"[a-z][a-z0-9_]*")]
+    id: Annotated[bytes, Blob(COMMAND_ID_BYTES)]
+    """Random; the same command is carried out once, however often it comes."""
+    name: Annotated[str, COMMAND_NAME]
     body: Annotated[bytes, Blob(MAX_COMMAND_BYTES, least=0)] = b""
     """Deterministic CBOR whose shape belongs to the name."""
 
@@ -117,6 +128,13 @@ class Receipt(Record):
     verdicts: Annotated[tuple[PacketVerdict, ...], Many(Nested(PacketVerdict), MAX_PACKETS)] = ()
     next_poll_s: Annotated[int, Whole(1, 7 * 24 * 3600)]
     commands: Annotated[tuple[Command, ...], Many(Nested(Command), MAX_COMMANDS)] = ()
+
+    def check_together(self) -> None:
+        """The commands leave room for the verdicts, and none is there twice."""
+        if sum(len(command.body) for command in self.commands) > MAX_COMMANDS_BYTES:
+            raise ReceiptError(Refusal.FIELD_TOO_LONG, "commands", f"at most {MAX_COMMANDS_BYTES} bytes together")
+        if len({command.id for command in self.commands}) != len(self.commands):
+            raise ReceiptError(Refusal.CONTRADICTION, "commands", "a command twice")
 
 
 _PROOF = object()

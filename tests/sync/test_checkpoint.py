@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync import cbor, checkpoint, cose
-from sync.checkpoint import Checkpoint, LaneState, read_batch, sign_batch
+from sync.checkpoint import Checkpoint, CommandRefused, LaneState, StorageMark, read_batch, sign_batch
 from sync.envelope import FIRST_SEQ, MAX_ENVELOPE_BYTES, NO_HASH, Lane
 from sync.errors import CheckpointError, CoseError, Refusal
 from sync.keys import Algorithm
@@ -32,7 +32,10 @@ CHECKPOINT = Checkpoint(
         ),
     ),
     free_disk_bytes=10**9,
+    storage=StorageMark.WARN,
     versions={"agent": "0.1.0", "sqlite": "3.40.1"},
+    commands_done=(bytes([8]) * 16,),
+    commands_refused=(CommandRefused(id=bytes([9]) * 16, name="reboot", reason="unknown_command"),),
 )
 
 
@@ -118,6 +121,10 @@ def signed(members: object) -> bytes:
         (signed(CHECKPOINT.to_map() | {"lanes": [CHECKPOINT.lanes[0].to_map()] * 2}), Refusal.CONTRADICTION),
         (signed(CHECKPOINT.to_map() | {"lanes": [CHECKPOINT.lanes[0].to_map()] * 3}), Refusal.FIELD_TOO_LONG),
         (signed(CHECKPOINT.to_map() | {"versions": {"Agent": "1"}}), Refusal.BAD_VALUE),
+        (signed(CHECKPOINT.to_map() | {"storage": "melting"}), Refusal.BAD_VALUE),
+        (signed(CHECKPOINT.to_map() | {"commands_done": [bytes([9]) * 16]}), Refusal.CONTRADICTION),
+        (signed(CHECKPOINT.to_map() | {"commands_done": [bytes(16)] * 33}), Refusal.FIELD_TOO_LONG),
+        (signed(CHECKPOINT.to_map() | {"commands_refused": [{"id": bytes(16)}]}), Refusal.MISSING_KEY),
         (signed([]), Refusal.WRONG_TYPE),
     ],
 )
@@ -130,6 +137,20 @@ def test_too_much_for_one_batch_is_refused_before_it_is_sent(keys: Keys) -> None
     """A mistake of ours in sizing stops here and not at head office."""
     assert refusal_of(sign_batch, CHECKPOINT, [bytes(300_000)] * 8, keys.device) is Refusal.TOO_LONG
     assert refusal_of(sign_batch, CHECKPOINT, [b""] * 513, keys.device) is Refusal.TOO_LONG
+
+
+def test_the_fullest_checkpoint_fits_its_limit(keys: Keys) -> None:
+    """As many commands done and refused as there is room for, each with the longest words."""
+    full = replace(
+        CHECKPOINT,
+        versions={f"program_{at:02d}": "9" * 64 for at in range(16)},
+        commands_done=tuple(bytes([at]) * 16 for at in range(32)),
+        commands_refused=tuple(
+            CommandRefused(id=bytes([100 + at]) * 16, name="n" * 32, reason="r" * 64, detail="d" * 120)
+            for at in range(32)
+        ),
+    )
+    assert read_batch(sign_batch(full, [], keys.device)).verified(keys.device.public_key) == full
 
 
 def test_a_device_does_not_name_a_lane_twice() -> None:

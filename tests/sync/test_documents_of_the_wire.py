@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sync import packet
-from sync.checkpoint import Checkpoint, LaneState
+from sync import commands, packet
+from sync.checkpoint import Checkpoint, CommandRefused, LaneState
 from sync.document_part import DocumentPart
 from sync.enrolment import EnrolReply, EnrolRequest
 from sync.errors import Cause, Refusal
-from sync.receipt import PacketVerdict, Receipt, Verdict
+from sync.receipt import Command, LaneHead, PacketVerdict, Receipt, Verdict
 from sync.records import Choice, Record, Text, _kinds
 
 ROOT = Path(__file__).parents[2]
@@ -51,11 +51,36 @@ def test_each_field_of_a_packet_has_its_line(part: type[Record]) -> None:
             assert f"text {kind.least}–{kind.most}" in rows[name][2], name
 
 
-@pytest.mark.parametrize("record", [Checkpoint, LaneState, Receipt, PacketVerdict, EnrolRequest, EnrolReply])
+RECORDS = [
+    Checkpoint,
+    LaneState,
+    CommandRefused,
+    Receipt,
+    LaneHead,
+    PacketVerdict,
+    Command,
+    EnrolRequest,
+    EnrolReply,
+    commands.Table,
+    *commands.BODIES.values(),
+]
+
+
+@pytest.mark.parametrize("record", RECORDS)
 def test_each_field_of_the_protocol_is_named(record: type[Record]) -> None:
     """Nothing travels that the description does not name."""
     for name in _kinds(record):
         assert re.search(rf"`[^`]*\b{name}\b[^`]*`", PROTOCOL), name
+
+
+def test_every_command_has_its_line() -> None:
+    """Names in the order of the code; each line names the fields, and which may be left out."""
+    section = PROTOCOL.split("### 4.4")[1].split("Reasons in")[0]
+    lines = {row[1]: row[2] for row in re.findall(r"(?m)^(\| `(\w+)` \| (.*?) \|)", section)}
+    assert list(lines) == list(commands.CommandName)
+    for name, body in commands.BODIES.items():
+        for field, (_, optional) in _kinds(body).items():
+            assert f"`{field}{'?' if optional else ''}`" in lines[name], (name, field)
 
 
 def test_every_stable_word_is_explained() -> None:

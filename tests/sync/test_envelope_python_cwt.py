@@ -1,9 +1,11 @@
 """An implementation we did not write opens what we seal, and we open what it encrypts."""
 
+import os
 from typing import Any
 
 import cbor2
 import pytest
+import zstandard
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cwt import COSE, COSEKey, DecodeError, Recipient
 
@@ -30,7 +32,17 @@ def test_python_cwt_verifies_and_opens_our_x25519_envelope(keys: Keys) -> None:
     data = envelope.seal(PACKET, HEADER, keys.device, [keys.classic.public])
     body = COSE.new().decode(data, verification_key(keys))
     header = cbor2.loads(data).value[0]
-    assert COSE.new().decode(body, encryption_key(keys, private=True), external_aad=header) == PACKET
+    content = COSE.new().decode(body, encryption_key(keys, private=True), external_aad=header)
+    assert zstandard.decompress(content) == PACKET
+
+
+def test_python_cwt_opens_what_was_not_worth_compressing(keys: Keys) -> None:
+    """A scan stands in the envelope as it is."""
+    scan = os.urandom(2000)
+    data = envelope.seal(scan, HEADER, keys.device, [keys.classic.public])
+    body = COSE.new().decode(data, verification_key(keys))
+    header = cbor2.loads(data).value[0]
+    assert COSE.new().decode(body, encryption_key(keys, private=True), external_aad=header) == scan
 
 
 def test_python_cwt_does_not_open_it_under_another_header(keys: Keys) -> None:

@@ -25,7 +25,7 @@ RECEIPT = Receipt(
     device_id="dev-000001",
     nonce=NONCE,
     server_time=NOW,
-    lanes=(LaneHead(lane=Lane.CORE, epoch=bytes(16), next_seq=8, head_hash=bytes([1]) * 32),),
+    lanes=(LaneHead(lane=Lane.CORE, epoch=bytes(16), next_seq=8, head_hash=bytes([1]) * 32, frozen="fork"),),
     verdicts=(
         PacketVerdict(
             lane=Lane.CORE,
@@ -38,7 +38,7 @@ RECEIPT = Receipt(
         ),
     ),
     next_poll_s=60,
-    commands=(Command(name="refresh_tables"),),
+    commands=(Command(id=bytes(16), name="refresh_tables"),),
 )
 
 
@@ -128,7 +128,14 @@ def verdict_map(**changes: object) -> list[object]:
         (signed(verdicts=verdict_map(verdict="retry_later")), Refusal.CONTRADICTION),
         (signed(verdicts=verdict_map() * 513), Refusal.FIELD_TOO_LONG),
         (signed(server_time=-1), Refusal.BAD_VALUE),
-        (signed(commands=[{"name": "x", "body": bytes(9000)}]), Refusal.FIELD_TOO_LONG),
+        (signed(commands=[{"id": bytes(16), "name": "x", "body": bytes(33_000)}]), Refusal.FIELD_TOO_LONG),
+        (
+            signed(commands=[{"id": bytes([at] * 16), "name": "x", "body": bytes(30_000)} for at in (1, 2, 3)]),
+            Refusal.FIELD_TOO_LONG,
+        ),
+        (signed(commands=[{"id": bytes(16), "name": "x", "body": b""}] * 2), Refusal.CONTRADICTION),
+        (signed(commands=[{"name": "x", "body": b""}]), Refusal.MISSING_KEY),
+        (signed(lanes=[RECEIPT.lanes[0].to_map() | {"frozen": "because of this"}]), Refusal.BAD_VALUE),
     ],
 )
 def test_each_fault_has_its_name(data: bytes, refusal: Refusal) -> None:
@@ -141,5 +148,9 @@ def test_the_largest_receipt_fits_its_limit() -> None:
     longest = replace(
         RECEIPT.verdicts[0], verdict=Verdict.QUARANTINED, reason="r" * 64, receipt_no="N" * 32, seq=(1 << 63) - 1
     )
-    full = replace(RECEIPT, verdicts=(longest,) * 512, commands=(Command(name="c" * 32, body=bytes(8192)),) * 32)
+    full = replace(
+        RECEIPT,
+        verdicts=(longest,) * 512,
+        commands=tuple(Command(id=bytes([at]) * 16, name="c" * 32, body=bytes(2048)) for at in range(32)),
+    )
     assert verify_receipt(receipt.sign(full, SIGNER), KEYS, "dev-000001", NONCE).content == full

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sync import checkpoint, envelope, packet, receipt
-from sync.errors import PacketError, Refusal
+from sync import checkpoint, commands, document_part, envelope, packet, receipt
+from sync.errors import DocumentPartError, PacketError, Refusal
 from sync.keys import key_id, load_spki
 from sync.recipients import RecipientPrivateKey, Suite
 from tests.vectors import make_wire_vectors
@@ -51,12 +51,31 @@ def test_packets_that_are_refused(vector: dict[str, str]) -> None:
     assert (caught.value.refusal.value, caught.value.field) == (vector["refusal"], vector["field"])
 
 
+@pytest.mark.parametrize("vector", load("document-parts.json")["taken"], ids=lambda vector: vector["name"])
+def test_document_parts_that_are_taken(vector: dict[str, str]) -> None:
+    """They decode, encode to the same bytes, and have the id in the queue the vector names."""
+    data = bytes.fromhex(vector["part"])
+    part = document_part.decode(data)
+    assert part.encode() == data
+    assert str(document_part.packet_id(part.claim_id, part.index, part.part)) == vector["id"]
+
+
+@pytest.mark.parametrize("vector", load("document-parts.json")["refused"], ids=lambda vector: vector["name"])
+def test_document_parts_that_are_refused(vector: dict[str, str]) -> None:
+    """Each for the reason and at the field the vector names."""
+    with pytest.raises(DocumentPartError) as caught:
+        document_part.decode(bytes.fromhex(vector["part"]))
+    assert (caught.value.refusal.value, caught.value.field) == (vector["refusal"], vector["field"])
+
+
 def test_the_refused_packets_show_every_kind_of_fault() -> None:
     """Reasons a packet can be refused for, and the vectors' reasons, are the same; a new one fails here loudly."""
     elsewhere = {
         Refusal.TOO_LONG,  # a vector of half a megabyte would show nothing else
         Refusal.UNKNOWN_ALGORITHM,
         Refusal.UNKNOWN_SUITE,
+        Refusal.UNKNOWN_COMPRESSION,
+        Refusal.NOT_EXPANDED,
         Refusal.UNKNOWN_CRITICAL,
         Refusal.WRONG_KEY,
         Refusal.BAD_SIGNATURE,
@@ -96,3 +115,21 @@ def test_the_round_trip_fits_together() -> None:
     (verdict,) = verified.content.verdicts
     assert (sent.nonce, sent.device_id) == (verified.content.nonce, verified.content.device_id)
     assert verdict.digest == envelope.envelope_digest(batch.packets[0]) == sent.lanes[0].head_hash
+
+
+def test_orders_and_their_answer_fit_together() -> None:
+    """One of each command reads, the lane is frozen, and the next checkpoint answers for every id."""
+    vector = load("orders.json")
+    device, office = (load_spki(bytes.fromhex(vector[name])) for name in ("device_spki", "office_spki"))
+    content = receipt.verify_receipt(
+        bytes.fromhex(vector["receipt"]), {key_id(office): office}, vector["device_id"], bytes.fromhex(vector["nonce"])
+    ).content
+    assert [(head.lane, head.frozen) for head in content.lanes] == [("core", "fork"), ("documents", None)]
+    *known, unknown = content.commands
+    assert {commands.name_of(commands.read(command)) for command in known} == set(commands.CommandName)
+    assert unknown.name not in set(commands.CommandName)
+    answer = checkpoint.read_batch(bytes.fromhex(vector["answer"])).verified(device)
+    assert answer.commands_done == tuple(command.id for command in known)
+    assert [(refused.id, refused.name, refused.reason) for refused in answer.commands_refused] == [
+        (unknown.id, unknown.name, "unknown_command")
+    ]

@@ -355,8 +355,8 @@ def test_a_cloned_device_is_told_to_a_person(line: Line) -> None:
 
 def test_commands_come_with_the_receipt(line: Line) -> None:
     """What head office asks is signed with everything else."""
-    line.desk.office.change_receipt = {"commands": (Command(name="refresh_tables"),)}
-    assert line.desk.uploader.round(now_please=True).commands == (Command(name="refresh_tables"),)
+    line.desk.office.change_receipt = {"commands": (Command(id=bytes(16), name="refresh_tables"),)}
+    assert line.desk.uploader.round(now_please=True).commands == (Command(id=bytes(16), name="refresh_tables"),)
 
 
 def test_with_nothing_to_send_it_asks_only_when_head_office_wants(line: Line) -> None:
