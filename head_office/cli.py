@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from head_office import audit, claims, custody
+from head_office import audit, claims, cli_stick, custody
 from head_office.desk.users import DeskUsers
 from head_office.device_registry import DeviceRegistry
 from head_office.errors import HeadOfficeError, HomeError
@@ -45,6 +45,7 @@ for name, group in (
     ("packets", packets_app),
     ("desk-user", desk_user_app),
     ("audit", audit_app),
+    ("stick", cli_stick.app),
 ):
     app.add_typer(group, name=name)
 
