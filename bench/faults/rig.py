@@ -1,0 +1,350 @@
+"""One branch device and head office, made of the real parts on real disks, for tools that hurt them.
+
+A :class:`Build` says of which classes they are made: the real ones, or one deliberately wrong (wrong_builds.py). What
+happened is written as marks, one line each, so that a child process that dies leaves its part of the history behind.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from bench.faults.history import Captured, Held, History, Place, Purged
+from head_office.device_registry import DeviceRegistry
+from head_office.errors import HeadOfficeError as OfficeError
+from head_office.ingest import Ingest
+from head_office.keys.authority import Authority, KeyRequest
+from head_office.keys.first_setup import set_up
+from head_office.keys.home import Home
+from head_office.keys.receipt_key import load_receipt_signer
+from head_office.keys.recipients import load_recipients
+from head_office.ledger.sqlite import SqliteLedger
+from head_office.moment import Clock as OfficeClock
+from head_office.moment import utc_now
+from sync.edge.breaker import Breaker
+from sync.edge.clock import Clock, HeadOfficeTime, SystemClock
+from sync.edge.database import Database
+from sync.edge.head_office_client import Reply
+from sync.edge.outbox import Outbox
+from sync.edge.outbox_row import ChainPosition, OutboxRow
+from sync.edge.sealing import Sealer
+from sync.edge.uploader import Client, RoundOutcome, RoundResult, Trust, Uploader
+from sync.enrolment import Site, SiteType
+from sync.envelope import Lane, envelope_digest
+from sync.errors import Cause, HeadOfficeError, ReceiptError
+from sync.keys import PrivateKey, PublicKey, Signer, SoftwareSigner
+from sync.receipt import read_receipt, verify_receipt
+from sync.recipients import Recipient
+
+SITE = Site(branch_code="KC01", kanwil_code="DKI", partner_code=None, site_type=SiteType.BRANCH)
+MOST_ROUNDS = 400
+"""To drain a queue of a few hundred packets, whatever the batch size; more means that it does not drain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Which classes the two programs are made of."""
+
+    name: str = "as it is"
+    database: Callable[[Path], Database] = Database
+    outbox: Callable[[Database], Outbox] = Outbox
+    uploader: Callable[..., Uploader] = Uploader
+    ledger: Callable[[Path], Any] = SqliteLedger
+    ingest: Callable[..., Ingest] = Ingest
+    wrong: str = ""
+    """What is wrong with it, in words; empty for the real build."""
+
+
+AS_IT_IS = Build()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What enrolment gives a device, with its keys in memory."""
+
+    device_id: str
+    signer: Signer
+    receipt_keys: dict[bytes, PublicKey]
+    recipients: tuple[Recipient, ...]
+    tls_certificate: bytes = b""
+
+
+class Marks:
+    """The history as it happens: each line is one write, at the moment of the event."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def captured(self, packet: UUID, device: str, position: ChainPosition, envelope: bytes) -> None:
+        """Before the commit: it may or may not come to be."""
+        place = f"{device} {position.lane.value} {position.epoch.hex()} {position.seq}"
+        self._say(f"C {packet} {place} {envelope_digest(envelope).hex()}")
+
+    def promised(self, digest: bytes) -> None:
+        """The user is told that it is queued."""
+        self._say(f"P {digest.hex()}")
+
+    def acknowledged(self, digest: bytes) -> None:
+        """The user is told that head office has it."""
+        self._say(f"A {digest.hex()}")
+
+    def _say(self, line: str) -> None:
+        os.write(self._handle, f"{line}\n".encode("ascii"))
+
+
+@dataclass
+class Told:
+    """Marks read back."""
+
+    captured: list[Captured] = field(default_factory=list)
+    promised: set[bytes] = field(default_factory=set)
+    acknowledged: set[bytes] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, lines: Iterable[str]) -> "Told":
+        """Read whole lines; one that was cut off by a crash is left out."""
+        told = cls()
+        for line in lines:
+            match line.split():
+                case ["C", packet, device, lane, epoch, seq, digest] if len(digest) == 64:
+                    place = Place(device, lane, bytes.fromhex(epoch), int(seq))
+                    told.captured.append(Captured(packet, place, bytes.fromhex(digest)))
+                case ["P", digest] if len(digest) == 64:
+                    told.promised.add(bytes.fromhex(digest))
+                case ["A", digest] if len(digest) == 64:
+                    told.acknowledged.add(bytes.fromhex(digest))
+        return told
+
+
+class Office:
+    """Head office in this process: everything but HTTP, TLS and the opening of packets."""
+
+    def __init__(self, folder: Path, build: Build = AS_IT_IS, clock: OfficeClock = utc_now) -> None:
+        self.home, self._clock, self._build = Home(folder), clock, build
+        self.open()
+
+    def open(self) -> None:
+        """As the service starts: the whole file is checked."""
+        self.ledger = self._build.ledger(self.home.ledger)
+        self.ledger.check()
+        self.signer = load_receipt_signer(self.home)
+        self.registry = DeviceRegistry(self.ledger, Authority.load(self.home), clock=self._clock)
+        self.ingest = self._build.ingest(
+            self.ledger, self.registry, self.signer, self._clock, poll_s=60, on_stored=lambda: None
+        )
+
+    def close(self) -> None:
+        self.ledger.close()
+
+    def enrol(self, serial: str = "SN-0001") -> Identity:
+        """A new device, keys in memory."""
+        signing, tls = ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
+        token, _ = self.registry.issue_token(SITE, by="bench")
+        enrolled = self.registry.enrol(
+            token, serial, KeyRequest.parse(_key_request(tls)), KeyRequest.parse(_key_request(signing))
+        )
+        return Identity(
+            enrolled.device_id,
+            SoftwareSigner(signing),
+            {self.signer.kid: self.signer.public_key},
+            tuple(load_recipients(self.home)),
+            enrolled.tls_certificate,
+        )
+
+    def line(self, identity: Identity) -> "DirectLine":
+        """A client for that device, without a network."""
+        return DirectLine(self, identity)
+
+
+@dataclass
+class DirectLine:
+    """What the uploader takes for a client: a call in this process."""
+
+    office: Office
+    identity: Identity
+
+    def post(self, _path: str, body: bytes) -> Reply:
+        """Head office's refusals arrive as they do over HTTP."""
+        try:
+            return Reply(self.office.ingest.receive(self.identity.tls_certificate, body), 0, 1)
+        except OfficeError as error:
+            raise HeadOfficeError(Cause.REFUSED, refused_as=error.code) from error
+
+
+class Nobody:
+    """A line nobody answers on."""
+
+    def post(self, _path: str, _body: bytes) -> Reply:
+        raise HeadOfficeError(Cause.UNREACHABLE)
+
+
+class Device:
+    """One branch device: its database and all that hangs on it."""
+
+    def __init__(
+        self,
+        path: Path,
+        identity: Identity,
+        client: Client,
+        *,
+        build: Build = AS_IT_IS,
+        marks: Marks | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.path, self.identity, self.client, self._build, self._marks = path, identity, client, build, marks
+        self.clock = SystemClock() if clock is None else clock
+        self.open()
+
+    def open(self) -> None:
+        """As the agent starts."""
+        self.database = self._build.database(self.path)
+        try:
+            self.outbox = self._build.outbox(self.database)
+            time = HeadOfficeTime(self.database, self.clock)
+            self._sealer = Sealer(self.identity.device_id, self.identity.signer, self.identity.recipients, time)
+            self.uploader = self._build.uploader(
+                self.outbox,
+                self.client,
+                self.identity.signer,
+                Trust(self.identity.device_id, self.identity.receipt_keys),
+                self.clock,
+                breaker=Breaker(self.database, lambda: 0.5),
+                head_office_time=time,
+                free_disk_bytes=lambda: 10**9,
+                versions={"agent": "0.1.0"},
+                draw=lambda: 0.5,
+            )
+        except BaseException:
+            self.database.close()
+            raise
+
+    def close(self) -> None:
+        self.database.close()
+
+    def put(self, number: int, *, lane: Lane = Lane.CORE, size: int = 600) -> OutboxRow:
+        """Queue packet ``number`` and tell the user so."""
+        packet = packet_id(number)
+        content = b"packet %d " % number
+        sealed = self._sealer.sealed(content + os.urandom(max(0, size - len(content))))
+
+        def seal(position: ChainPosition) -> bytes:
+            envelope = sealed(position)
+            if self._marks is not None:
+                self._marks.captured(packet, self.identity.device_id, position, envelope)
+            return envelope
+
+        row = self.outbox.put(packet, lane, seal)
+        if self._marks is not None:
+            self._marks.promised(row.digest)
+        return row
+
+    def round(self) -> RoundResult:
+        """One round, whatever the pauses; the user is told of what was acknowledged."""
+        result = self.uploader.round(now_please=True)
+        for row in result.acked:
+            if self._marks is not None:
+                self._marks.acknowledged(row.digest)
+        return result
+
+    def drain(self) -> None:
+        """Rounds until nothing waits, or nothing moves."""
+        still = 0
+        for _ in range(MOST_ROUNDS):
+            result = self.round()
+            if not self.waiting():
+                return
+            still = 0 if result.acked else still + 1
+            if still >= 3 and result.outcome is not RoundOutcome.FAILED:
+                return
+
+    def waiting(self) -> int:
+        return sum(counts.ready for counts in self.outbox.counts())
+
+    def purge_all(self) -> int:
+        """Drop the bytes of everything acknowledged, as retention does when its time has come."""
+        gone = 0
+        later = self.clock.utc().replace(year=self.clock.utc().year + 1)
+        while some := self.outbox.purge(later):
+            gone += some
+        return gone
+
+
+def packet_id(number: int) -> UUID:
+    """The id of the packet with that number."""
+    return UUID(int=(0x7 << 76) | (0x2 << 62) | number)
+
+
+def found_office(folder: Path) -> Home:
+    """A new head office's folder, keys and all."""
+    home = Home(folder)
+    set_up(home, ["localhost", "127.0.0.1"], utc_now())
+    return home
+
+
+def queue_of(database: Database, device_id: str, receipt_keys: dict[bytes, PublicKey]) -> tuple[list[Held], list[Purged]]:
+    """What a device's file holds: waiting with bytes, and purged with or without proof."""
+    held, purged = [], []
+    for row in database.read("SELECT * FROM outbox_rows ORDER BY id"):
+        place = Place(device_id, row["lane"], bytes(row["epoch"]), row["seq"])
+        if row["state"] == "PURGED" or row["envelope"] is None:
+            proof = database.read("SELECT raw FROM outbox_receipts WHERE id = ?", (row["receipt_id"],))
+            proved = bool(proof) and _proves(bytes(proof[0]["raw"]), receipt_keys, device_id, bytes(row["digest"]))
+            purged.append(Purged(place, bytes(row["digest"]), proved))
+        elif row["state"] in ("READY", "DEAD"):
+            held.append(Held(place, envelope_digest(bytes(row["envelope"]))))
+    return held, purged
+
+
+def ledger_of(ledger: Any) -> list[Held]:
+    """What head office's ledger holds."""
+    return [
+        Held(
+            Place(row["device_id"], row["lane"], bytes(row["epoch"]), row["seq"]),
+            envelope_digest(bytes(row["envelope"])),
+            row["receipt_no"],
+            bool(row["in_chain"]),
+        )
+        for row in ledger.read(
+            "SELECT device_id, lane, epoch, seq, envelope, receipt_no, in_chain FROM packets ORDER BY receipt_no"
+        )
+    ]
+
+
+def history_of(told: Told, devices: Sequence[Device], office: Office, *, drained: bool = True) -> History:
+    """Everything the judge needs, read from the open stores."""
+    waiting: list[Held] = []
+    purged: list[Purged] = []
+    for device in devices:
+        held, gone = queue_of(device.database, device.identity.device_id, device.identity.receipt_keys)
+        waiting += held
+        purged += gone
+    return History(
+        captured=told.captured,
+        promised=frozenset(told.promised),
+        acknowledged=frozenset(told.acknowledged),
+        waiting=waiting,
+        stored=ledger_of(office.ledger),
+        purged=purged,
+        drained=drained,
+    )
+
+
+def _proves(raw: bytes, keys: dict[bytes, PublicKey], device_id: str, digest: bytes) -> bool:
+    with suppress(ReceiptError):
+        verified = verify_receipt(raw, keys, device_id, read_receipt(raw).nonce)
+        return any(one.digest == digest and one.verdict.in_custody for one in verified.content.verdicts)
+    return False
+
+
+def _key_request(key: PrivateKey) -> bytes:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bench")])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, digest).public_bytes(serialization.Encoding.DER)

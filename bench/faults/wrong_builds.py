@@ -1,0 +1,158 @@
+"""Builds that are wrong on purpose, one mistake each: a fault tool that lets one of them pass is worth nothing.
+
+Each is made from outside, by a subclass or by what is handed in; the programs have no switch for any of it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+from bench.faults.rig import AS_IT_IS, Build
+from head_office.checks import Placement
+from head_office.ingest import Ingest
+from head_office.ledger.sqlite import SqliteLedger
+from sync.edge import uploader as uploader_module
+from sync.edge.database import Database
+from sync.edge.outbox import Outbox
+from sync.edge.outbox_row import OutboxRow
+from sync.edge.uploader import Uploader
+from sync.receipt import PacketVerdict, Receipt, Verdict, VerifiedReceipt
+from sync.receipt import _PROOF as PROOF
+
+T = TypeVar("T")
+
+
+class _LaxDatabase(Database):
+    synchronous = "NORMAL"
+
+    def _set_up(self, connection: Any) -> None:
+        super()._set_up(connection)
+        connection.execute(f"PRAGMA synchronous = {self.synchronous}")
+
+
+class _NeverFlushingDatabase(_LaxDatabase):
+    synchronous = "OFF"
+
+
+def _lax_ledger(path: Path) -> SqliteLedger:
+    ledger = SqliteLedger(path)
+    ledger._writer.execute("PRAGMA synchronous = NORMAL")
+    return ledger
+
+
+class _LateLedger:
+    """Answers first and commits when the next transaction begins: whoever was answered in between was lied to."""
+
+    def __init__(self, path: Path) -> None:
+        self._ledger = SqliteLedger(path)
+        self._open: AbstractContextManager[Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        self._commit_now()
+        opened = self._ledger.transaction()
+        inner = opened.__enter__()
+        try:
+            yield inner
+        except BaseException as error:
+            opened.__exit__(type(error), error, error.__traceback__)
+            raise
+        self._open = opened
+
+    def together(self, work: Callable[[Any], T]) -> T:
+        with self.transaction() as tx:
+            return work(tx)
+
+    def close(self) -> None:
+        self._commit_now()
+        self._ledger.close()
+
+    def _commit_now(self) -> None:
+        if self._open is not None:
+            opened, self._open = self._open, None
+            opened.__exit__(None, None, None)
+
+
+class _HastyOutbox(Outbox):
+    """Takes a packet out of the queue when it is handed to the network."""
+
+    def due(self, *arguments: Any, **more: Any) -> list[OutboxRow]:
+        rows = super().due(*arguments, **more)
+        with self._database.transaction() as tx:
+            tx.execute("DROP TRIGGER IF EXISTS outbox_kept")
+            tx.executemany("DELETE FROM outbox_rows WHERE id = ?", [(row.id,) for row in rows])
+        return rows
+
+
+class _CredulousUploader(Uploader):
+    """Takes any reply for a receipt: an HTTP 200 counts as delivered."""
+
+    def _round(self, **more: Any) -> Any:
+        sent: list[OutboxRow] = []
+        really_due = self._outbox.due
+
+        def due(*arguments: Any, **some: Any) -> list[OutboxRow]:
+            rows = really_due(*arguments, **some)
+            sent.extend(rows)
+            return rows
+
+        def believed(data: bytes, keys: Any, device: str, nonce: bytes) -> VerifiedReceipt:
+            now = datetime.now(UTC)
+            verdicts = tuple(
+                PacketVerdict(
+                    lane=row.lane, epoch=row.epoch, seq=row.seq, digest=row.digest, verdict=Verdict.ACCEPTED,
+                    receipt_no="R-0", stored_at=now,
+                )
+                for row in {row.id: row for row in sent}.values()
+            )  # fmt: skip
+            receipt = Receipt(device_id=device, nonce=nonce, server_time=now, verdicts=verdicts, next_poll_s=60)
+            return VerifiedReceipt(receipt, data, next(iter(keys)), PROOF)
+
+        with (
+            patch.object(self._outbox, "due", due),
+            patch.object(uploader_module, "verify_receipt", believed),
+        ):
+            return super()._round(**more)
+
+
+class _ForgetfulIngest(Ingest):
+    """Does not look whether a packet is here already: what comes twice is stored twice."""
+
+    def receive(self, *arguments: Any, **more: Any) -> bytes:
+        with patch("head_office.ingest.place", lambda **_: Placement.NEXT):
+            return super().receive(*arguments, **more)
+
+
+class _UnwatchfulIngest(Ingest):
+    """Does not notice that two histories were signed with one key: the second one is told to have been kept."""
+
+    def receive(self, *arguments: Any, **more: Any) -> bytes:
+        def never_a_fork(**facts: Any) -> Placement:
+            found = real(**facts)
+            return Placement.GAP if found in (Placement.FORK, Placement.CHAIN_BROKEN) else found
+
+        from head_office import ingest as module  # noqa: PLC0415 - the name it is looked up by
+
+        real = module.place
+        with patch.object(module, "place", never_a_fork):
+            return super().receive(*arguments, **more)
+
+
+DEVICE_NORMAL = Build("device flushes at checkpoints only", database=_LaxDatabase, wrong="synchronous=NORMAL")
+DEVICE_OFF = Build("device never flushes", database=_NeverFlushingDatabase, wrong="synchronous=OFF")
+OFFICE_NORMAL = Build("head office flushes at checkpoints only", ledger=_lax_ledger, wrong="synchronous=NORMAL")
+OFFICE_LATE = Build("head office answers before it commits", ledger=_LateLedger, wrong="acknowledged before commit")
+HASTY = Build("device deletes before the receipt", outbox=_HastyOutbox, wrong="deleted when sent")
+CREDULOUS = Build("device does not verify receipts", uploader=_CredulousUploader, wrong="a 200 counts as delivered")
+FORGETFUL = Build("head office does not look for duplicates", ingest=_ForgetfulIngest, wrong="stored again")
+UNWATCHFUL = Build("head office overlooks forks", ingest=_UnwatchfulIngest, wrong="a fork is a gap to it")
+
+POWER_CUT = (DEVICE_NORMAL, DEVICE_OFF, OFFICE_NORMAL, OFFICE_LATE, HASTY)
+REAL = AS_IT_IS
+YEAR = timedelta(days=365)
