@@ -96,6 +96,8 @@ class EnrolReply(Record):
     receipt_keys: Annotated[tuple[ReceiptKey, ...], Many(Nested(ReceiptKey), 8)]
     recipients: Annotated[tuple[Recipient, ...], Many(Nested(Recipient), MAX_RECIPIENTS)]
     site: Annotated[Site, Nested(Site)]
+    trust_serial: Annotated[int | None, Whole(1, 2**31)] = None
+    """Of receipt keys and recipients: later announcements have higher ones. Absent means 1."""
 
     def check_together(self) -> None:
         """A device with nobody to trust or to encrypt to can not work."""

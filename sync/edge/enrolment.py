@@ -10,17 +10,18 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 
+from sync import cbor
 from sync import enrolment as wire
 from sync.edge import identity
 from sync.edge.address import head_office_url
-from sync.edge.device_key import FileDeviceKey, read_private_key
+from sync.edge.device_key import DeviceKey, KeyPlace
 from sync.edge.files import flush_folder, read_plain, write_whole
 from sync.edge.head_office_client import HeadOfficeClient
 from sync.edge.identity import Identity, IdentityFacts
+from sync.edge.key_request import request_for
+from sync.edge.key_stores import SIGNING, TLS, KeyStores
 from sync.enrolment import EnrolReply, EnrolRequest
 from sync.errors import (
     AuthorityFileError,
@@ -33,8 +34,13 @@ from sync.errors import (
     WireError,
 )
 from sync.keys import Algorithm
+from sync.trust import FIRST_SERIAL
 
 PATH = "/v1/enrol"
+KEPT = "kept.cbor"
+"""Where the keys of a try are, in the folder that becomes the identity."""
+TLS_ALGORITHM = Algorithm.ES256
+"""Proxies on the way may not know Ed25519 certificates."""
 
 
 def enrol(
@@ -45,7 +51,7 @@ def enrol(
     device_serial: str,
     folder: Path,
     now: datetime,
-    algorithm: Algorithm = Algorithm.EDDSA,
+    stores: KeyStores | None = None,
     connect: Callable[[str, Path], HeadOfficeClient] = HeadOfficeClient,
 ) -> Identity:
     """Ask head office for an identity and pin it in ``folder``.
@@ -63,11 +69,13 @@ def enrol(
         Must not exist yet; appears whole or not at all.
     now
         Written down as the time of enrolment.
-    algorithm
-        Of the packet-signing key.
+    stores
+        Where the two keys are made, and of which kind the signing key is; None: files, Ed25519.
 
     Raises
     ------
+    KeyStoreError, DeviceKeyError
+        The store the keys are to be made in is not there: nothing takes its place.
     AddressError, EnrolmentTokenError, AuthorityFileError, DeviceSerialError
         What was given cannot be right; nothing was sent and nothing made.
     HeadOfficeError
@@ -82,14 +90,15 @@ def enrol(
     _check_serial(device_serial)
     pending = folder.with_name(folder.name + ".pending")
     pending.mkdir(mode=0o700, parents=True, exist_ok=True)
-    signing_key = _kept_key(pending / identity.SIGNING_KEY, algorithm)
-    # P-256 for TLS: proxies on the way may not know Ed25519 certificates.
-    tls_key = _kept_key(pending / identity.TLS_KEY, Algorithm.ES256)
+    stores = KeyStores() if stores is None else stores
+    signing_place, tls_place = _kept_places(pending, stores)
+    signing_key = stores.create_or_open(signing_place, pending, stores.algorithm)
+    tls_key = stores.create_or_open(tls_place, pending, TLS_ALGORITHM)
     request = EnrolRequest(
         token=token,
         device_serial=device_serial,
-        tls_csr=_request_for(tls_key, device_serial),
-        signing_csr=_request_for(signing_key, device_serial),
+        tls_csr=request_for(tls_key, device_serial),
+        signing_csr=request_for(signing_key, device_serial),
     )
     with connect(url, ca_file) as client:
         body = client.post(PATH, wire.encode(request)).body
@@ -103,6 +112,9 @@ def enrol(
             site=reply.site,
             receipt_keys=reply.receipt_keys,
             recipients=reply.recipients,
+            trust_serial=reply.trust_serial or FIRST_SERIAL,
+            signing_key=signing_place,
+            tls_key=tls_place,
         )
     except WireError as error:
         raise HeadOfficeError(Cause.BROKEN_REPLY, str(error)) from error
@@ -111,30 +123,37 @@ def enrol(
         (identity.TLS_CERTIFICATE, reply.tls_certificate, tls_key),
         (identity.SIGNING_CERTIFICATE, reply.signing_certificate, signing_key),
     ):
-        write_whole(pending / name, _checked_certificate(der, key, authority, pending / name))
+        write_whole(pending / name, checked_certificate(der, key, authority, pending / name))
     write_whole(pending / identity.CA_CERTIFICATE, authority.public_bytes(serialization.Encoding.PEM))
     identity.write_facts(pending, facts)
+    (pending / KEPT).unlink()
     pending.rename(folder)
     flush_folder(folder.parent)
-    return Identity.load(folder)
+    return Identity.load(folder, stores)
 
 
-def _kept_key(path: Path, algorithm: Algorithm) -> FileDeviceKey:
-    if not path.exists():
-        return FileDeviceKey.create(path, algorithm)
-    key = FileDeviceKey.load(path)
-    if key.algorithm is not algorithm:
-        raise IdentityError(path, f"kept from an earlier try with {key.algorithm.name}; remove its folder")
-    return key
+def _kept_places(pending: Path, stores: KeyStores) -> tuple[KeyPlace, KeyPlace]:
+    """Where the signing and the TLS key of this try are: as an earlier one left it, else new, written down first.
 
-
-def _request_for(key: FileDeviceKey, device_serial: str) -> bytes:
-    """PKCS#10, DER. The name is a label only: head office gives the device its id."""
-    private_key = read_private_key(key.path)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device_serial)])
-    digest = None if isinstance(private_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(private_key, digest)
-    return request.public_bytes(serialization.Encoding.DER)
+    Raises IdentityError when the earlier one used other stores than are set now.
+    """
+    file = pending / KEPT
+    if not file.exists():
+        made = stores.new_place(SIGNING, ""), stores.new_place(TLS, "")
+        write_whole(file, cbor.encode([place.to_map() for place in made]))
+        return made
+    try:
+        match cbor.decode(read_plain(file), max_bytes=4096):
+            case [signing, tls]:
+                kept = KeyPlace.from_map(signing), KeyPlace.from_map(tls)
+            case _:
+                raise IdentityError(file, "not a list of two keys")
+    except WireError as error:
+        raise IdentityError(file, str(error)) from error
+    for place, wanted in zip(kept, (stores.signing, stores.tls), strict=True):
+        if place.store is not wanted:
+            raise IdentityError(file, f"an earlier try kept its key in {place.store.value}; remove {pending}")
+    return kept
 
 
 def plain_token(typed: str) -> str:
@@ -174,7 +193,7 @@ def _pinned_authority(reply: EnrolReply, brought: Sequence[x509.Certificate], ca
     return given
 
 
-def _checked_certificate(der: bytes, key: FileDeviceKey, authority: x509.Certificate, path: Path) -> bytes:
+def checked_certificate(der: bytes, key: DeviceKey, authority: x509.Certificate, path: Path) -> bytes:
     """The certificate as PEM, if it is for our key and from that authority.
 
     Its dates are not looked at: the clock of a laptop may be wrong, and head office judges them anyway.

@@ -1,24 +1,27 @@
 """Who this device is and whom it trusts: the files enrolment leaves behind.
 
-    identity.cbor   device id, site, head office's address, receipt keys, recipients
+    identity.cbor   device id, site, head office's address, receipt keys, recipients, and which of the files below count
     signing.key     signs packets and checkpoints          signing.crt   its certificate
     tls.key         the client's end of TLS                tls.crt       its certificate
     ca.crt          the one authority head office's TLS certificate may come from
 
-The folder appears whole or not at all: it is made under another name, flushed, and renamed.
+The folder appears whole or not at all: it is made under another name, flushed, and renamed. Later keys and
+certificates are written beside the ones in use, under new names, and count from the moment ``identity.cbor`` names
+them: one rename, before which the old identity works and after which the new one does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 from cryptography import x509
 
 from sync import cbor
-from sync.edge.device_key import FileDeviceKey
-from sync.edge.files import read_plain, write_whole
+from sync.edge.device_key import DeviceKey, KeyPlace, KeyStore, TlsKey
+from sync.edge.files import flush_folder, read_plain, write_whole
+from sync.edge.key_stores import KeyStores
 from sync.edge.uploader import Trust
 from sync.enrolment import MAX_MESSAGE_BYTES, ReceiptKey, Site
 from sync.envelope import DEVICE_ID, MAX_RECIPIENTS
@@ -26,9 +29,25 @@ from sync.errors import EnrolmentMessageError, IdentityError, NotEnrolledError, 
 from sync.keys import PublicKey, load_spki
 from sync.recipients import Recipient
 from sync.records import Instant, Many, Nested, Record, Text, Whole
+from sync.trust import FIRST_SERIAL, MAX_RECEIPT_KEYS, MAX_SERIAL, Trusted
 
 FACTS, SIGNING_KEY, SIGNING_CERTIFICATE = "identity.cbor", "signing.key", "signing.crt"
 TLS_KEY, TLS_CERTIFICATE, CA_CERTIFICATE = "tls.key", "tls.crt", "ca.crt"
+PENDING = "renewal.cbor"
+"""A renewal that was begun and not finished (``renewal``)."""
+VERSION = 2
+FILE_NAME = Text(64, pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SIGNING_FILE = KeyPlace(store=KeyStore.FILE, name=SIGNING_KEY)
+_TLS_FILE = KeyPlace(store=KeyStore.FILE, name=TLS_KEY)
+_FIRST_VERSION = {
+    "trust_serial": FIRST_SERIAL,
+    "signing_key": _SIGNING_FILE.to_map(),
+    "signing_certificate": SIGNING_CERTIFICATE,
+    "tls_key": _TLS_FILE.to_map(),
+    "tls_certificate": TLS_CERTIFICATE,
+    "retired": [],
+}
+"""What version 1 did not say, because there was nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +56,23 @@ class IdentityFacts(Record):
 
     refuse: ClassVar[type[WireError]] = EnrolmentMessageError
 
-    version: Annotated[int, Whole(1, 1)] = 1
+    version: Annotated[int, Whole(VERSION, VERSION)] = VERSION
     device_id: Annotated[str, DEVICE_ID]
     device_serial: Annotated[str, Text(64)]
     url: Annotated[str, Text(300, pattern=r"https://[\x21-\x7e]+")]
     enrolled_at: Annotated[datetime, Instant()]
     site: Annotated[Site, Nested(Site)]
-    receipt_keys: Annotated[tuple[ReceiptKey, ...], Many(Nested(ReceiptKey), 8)]
+    receipt_keys: Annotated[tuple[ReceiptKey, ...], Many(Nested(ReceiptKey), MAX_RECEIPT_KEYS)]
     recipients: Annotated[tuple[Recipient, ...], Many(Nested(Recipient), MAX_RECIPIENTS)]
+    trust_serial: Annotated[int, Whole(FIRST_SERIAL, MAX_SERIAL)] = FIRST_SERIAL
+    """Which announcement receipt keys and recipients are of."""
+    signing_key: Annotated[KeyPlace, Nested(KeyPlace)] = _SIGNING_FILE
+    """Where the key is, recorded when it was made: it is looked for there and nowhere else."""
+    signing_certificate: Annotated[str, FILE_NAME] = SIGNING_CERTIFICATE
+    tls_key: Annotated[KeyPlace, Nested(KeyPlace)] = _TLS_FILE
+    tls_certificate: Annotated[str, FILE_NAME] = TLS_CERTIFICATE
+    retired: Annotated[tuple[KeyPlace, ...], Many(Nested(KeyPlace), 8)] = ()
+    """Keys that were replaced and are still to be destroyed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +81,32 @@ class Identity:
 
     folder: Path
     facts: IdentityFacts
-    signer: FileDeviceKey
+    signer: DeviceKey
+    tls: TlsKey
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read and check the folder.
+    def load(cls, folder: Path, stores: KeyStores | None = None) -> Self:
+        """Read and check the folder; ``stores`` reaches keys that do not lie in plain files.
 
         Raises
         ------
         NotEnrolledError
             There is none.
+        KeyStoreError
+            The store a key is recorded in is not there: nothing takes its place.
         IdentityError, DeviceKeyError
             It contradicts itself, or a key is missing, damaged or readable by others.
         """
-        facts_path = folder / FACTS
-        if not facts_path.exists():
-            raise NotEnrolledError(folder, "this device is not enrolled")
-        try:
-            facts = IdentityFacts.from_map(cbor.decode(read_plain(facts_path), max_bytes=MAX_MESSAGE_BYTES))
-        except WireError as error:
-            raise IdentityError(facts_path, str(error)) from error
-        identity = cls(folder, facts, FileDeviceKey.load(folder / SIGNING_KEY))
-        identity.check_key(SIGNING_CERTIFICATE, identity.signer.public_key)
-        identity.check_key(TLS_CERTIFICATE, FileDeviceKey.load(folder / TLS_KEY).public_key)
+        stores = KeyStores() if stores is None else stores
+        facts = read_facts(folder)
+        identity = cls(
+            folder,
+            facts,
+            stores.open(facts.signing_key, folder),
+            stores.open_tls(facts.tls_key, folder),
+        )
+        identity.check_key(facts.signing_certificate, identity.signer.public_key)
+        identity.check_key(facts.tls_certificate, identity.tls.public_key)
         return identity
 
     @property
@@ -97,30 +128,87 @@ class Identity:
     @property
     def tls_certificate(self) -> Path:
         """PEM."""
-        return self.folder / TLS_CERTIFICATE
+        return self.folder / self.facts.tls_certificate
 
     @property
     def tls_key(self) -> Path:
-        """PEM, 0600."""
-        return self.folder / TLS_KEY
+        """PEM, readable as long as this identity is held."""
+        return self.tls.pem_path
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the first of the two certificates runs out, UTC."""
+        return min(
+            self.certificate(name).not_valid_after_utc.astimezone(UTC)
+            for name in (self.facts.tls_certificate, self.facts.signing_certificate)
+        )
 
     @property
     def ca_certificate(self) -> Path:
         """PEM."""
         return self.folder / CA_CERTIFICATE
 
-    def check_key(self, certificate_name: str, key: PublicKey) -> None:
-        """Raises IdentityError when that certificate is for another key."""
-        path = self.folder / certificate_name
+    def certificate(self, name: str) -> x509.Certificate:
+        """One of the folder's certificates. Raises IdentityError."""
+        path = self.folder / name
         try:
-            certificate = x509.load_pem_x509_certificate(read_plain(path))
+            return x509.load_pem_x509_certificate(read_plain(path))
         except ValueError as error:
             raise IdentityError(path, "not a certificate") from error
-        held = certificate.public_key()
-        if held != key:
-            raise IdentityError(path, "belongs to another key")
+
+    def check_key(self, certificate_name: str, key: PublicKey) -> None:
+        """Raises IdentityError when that certificate is for another key."""
+        if self.certificate(certificate_name).public_key() != key:
+            raise IdentityError(self.folder / certificate_name, "belongs to another key")
+
+    def learn(self, trusted: Trusted) -> "Identity":
+        """Trust what a verified receipt announced, from now on; an older announcement changes nothing."""
+        if trusted.serial <= self.facts.trust_serial:
+            return self
+        facts = replace(
+            self.facts,
+            trust_serial=trusted.serial,
+            receipt_keys=trusted.receipt_keys,
+            recipients=trusted.recipients,
+        )
+        write_facts(self.folder, facts)
+        return replace(self, facts=facts)
+
+
+def read_facts(folder: Path) -> IdentityFacts:
+    """Read ``identity.cbor``. Raises NotEnrolledError or IdentityError."""
+    path = folder / FACTS
+    if not path.exists():
+        raise NotEnrolledError(folder, "this device is not enrolled")
+    try:
+        value = cbor.decode(read_plain(path), max_bytes=MAX_MESSAGE_BYTES)
+        if isinstance(value, dict) and value.get("version") == 1:
+            value = {**_FIRST_VERSION, **value, "version": VERSION}
+        return IdentityFacts.from_map(value)
+    except WireError as error:
+        raise IdentityError(path, str(error)) from error
 
 
 def write_facts(folder: Path, facts: IdentityFacts) -> None:
     """Write ``identity.cbor``, whole."""
     write_whole(folder / FACTS, cbor.encode(facts.to_map()))
+
+
+def tidy(folder: Path, stores: KeyStores) -> None:
+    """Remove what no longer counts: replaced keys, their certificates, half-written files. Safe to repeat.
+
+    Nothing to do while a renewal is pending: its files count as soon as it is answered.
+    """
+    if (folder / PENDING).exists():
+        return
+    facts = read_facts(folder)
+    for place in facts.retired:
+        stores.remove(place, folder)
+    named = {FACTS, CA_CERTIFICATE, facts.signing_certificate, facts.tls_certificate}
+    named |= {place.name for place in (facts.signing_key, facts.tls_key)}
+    for file in folder.iterdir():
+        if file.name not in named and file.suffix in {".key", ".sealed", ".crt", ".tmp"}:
+            file.unlink()
+    flush_folder(folder)
+    if facts.retired:
+        write_facts(folder, replace(facts, retired=()))

@@ -14,6 +14,7 @@ from sync import enrolment as wire
 from sync.edge import identity
 from sync.edge.enrolment import enrol
 from sync.edge.identity import Identity
+from sync.edge.key_stores import KeyStores
 from sync.enrolment import EnrolReply, EnrolRequest, ErrorReply, ReceiptKey, Site, SiteType
 from sync.errors import (
     AddressError,
@@ -95,7 +96,7 @@ def office(tmp_path: Path, device_keys: DeviceKeys) -> Iterator[Office]:
 @pytest.mark.parametrize("algorithm", list(Algorithm), ids=lambda algorithm: algorithm.name)
 def test_a_token_becomes_an_identity_that_survives_a_restart(office: Office, algorithm: Algorithm) -> None:
     """Id, site, receipt keys and recipients are pinned; both keys fit their certificates."""
-    made = office.enrol(algorithm=algorithm)
+    made = office.enrol(stores=KeyStores(algorithm=algorithm))
     again = Identity.load(made.folder)
     assert (again.device_id, again.site, again.facts) == ("dev-000007", SITE, made.facts)
     assert again.facts.recipients == (office.keys.recipient.public,)
