@@ -38,6 +38,10 @@ class LedgerBrokenError(LedgerError):
     """
 
 
+class LedgerAwayError(LedgerError):
+    """The database server cannot be reached, or went away before COMMIT: nothing was stored."""
+
+
 class LedgerUnknownError(LedgerError):
     """The connection was lost during COMMIT: stored or not, nobody here knows.
 

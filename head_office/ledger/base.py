@@ -6,7 +6,7 @@ engine puts in its own places, and drops ``FOR UPDATE`` where one writer exclude
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 Value = str | int | float | bytes | None
 T = TypeVar("T")
@@ -30,12 +30,21 @@ class Transaction(Protocol):
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         """Run one statement with ``?`` places and return its rows."""
 
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Run one statement for each row of values; no result."""
+
+    def receipt_numbers(self, count: int) -> list[int]:
+        """New receipt numbers, growing; those of a transaction that is rolled back may stay unused."""
+
     def lock_device(self, device_id: str) -> Row | None:
         """The device's row, held against every other writer until the transaction ends."""
 
 
 class Ledger(Protocol):
     """A place where what is committed stays. Any thread may call it."""
+
+    many_writers: ClassVar[bool]
+    """Whether transactions run side by side. Where they do not, nobody should compute while holding one."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Commit, flushed to disk, when the block is left in order; roll back when it raises.

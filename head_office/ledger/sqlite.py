@@ -15,6 +15,7 @@ import contextlib
 import copy
 import fcntl
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -22,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from head_office.errors import (
     LedgerBrokenError,
@@ -44,7 +45,7 @@ CHECKPOINT_AT_BYTES = 4 << 20  # SQLite's own default is 1,000 pages of 4 KiB.
 SETTINGS = (("journal_mode", "wal"), ("synchronous", "2"), ("wal_autocheckpoint", "0"), ("foreign_keys", "1"))
 
 
-FOR_UPDATE = (" FOR UPDATE SKIP LOCKED", " FOR UPDATE")
+FOR_UPDATE = re.compile(r" FOR UPDATE(?: OF \w+)?(?: SKIP LOCKED)?$")
 MOST_TOGETHER = 64  # Batches in one flush: a second of work at most, so that nobody waits long behind a crowd.
 
 
@@ -55,10 +56,16 @@ class SqliteTransaction:
         self._connection = connection
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
-        for words in FOR_UPDATE:
-            # BEGIN IMMEDIATE already excludes every other writer.
-            sql = sql.removesuffix(words)
-        return self._connection.execute(sql, values).fetchall()
+        # BEGIN IMMEDIATE already excludes every other writer.
+        return self._connection.execute(FOR_UPDATE.sub("", sql), values).fetchall()
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        self._connection.executemany(sql, rows)
+
+    def receipt_numbers(self, count: int) -> list[int]:
+        last = self.execute("SELECT seq FROM sqlite_sequence WHERE name = 'packets'")
+        first = last[0]["seq"] + 1 if last else 1
+        return list(range(first, first + count))
 
     def lock_device(self, device_id: str) -> Row | None:
         rows = self.execute("SELECT * FROM devices WHERE device_id = ? FOR UPDATE", (device_id,))
@@ -67,6 +74,8 @@ class SqliteTransaction:
 
 class SqliteLedger:
     """A ledger in one SQLite file. Any thread may call it; writes go one after the other."""
+
+    many_writers: ClassVar[bool] = False
 
     def __init__(self, path: Path, *, write_wait_s: float = WRITE_WAIT_S) -> None:
         """Open, set and read back the settings, bring the schema up to date.
