@@ -370,6 +370,8 @@ class Cause(enum.StrEnum):
     """The reply is not a receipt of head office for this request."""
     FORK = "fork"
     """Head office's chain is not ours: a restored or cloned device."""
+    LANE_FROZEN = "lane_frozen"
+    """Head office accepts nothing more in a chain of ours until a person has looked."""
 
 
 class HeadOfficeError(SyncError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sync.checkpoint import NONCE_BYTES, Checkpoint, LaneState, sign_batch
+from sync.checkpoint import NONCE_BYTES, Checkpoint, LaneState, StorageMark, sign_batch
 from sync.edge.backoff import delay_s
 from sync.edge.batch_size import BatchSize
 from sync.edge.breaker import Breaker
@@ -20,6 +20,7 @@ from sync.edge.clock import Clock, HeadOfficeTime
 from sync.edge.head_office_client import Reply
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import OutboxRow
+from sync.edge.receipts import Answer, Receipts
 from sync.edge.settlement import Settlement
 from sync.errors import Cause, HeadOfficeError, ReceiptError
 from sync.keys import PublicKey, Signer
@@ -49,7 +50,7 @@ class RoundResult:
     next_at: datetime
     """When the next round is worth making; a new packet is worth one at once unless this one failed."""
     cause: Cause | None = None
-    """Why it failed; FORK beside DELIVERED when head office's chain is not ours: a person must look."""
+    """Why it failed; FORK or LANE_FROZEN beside DELIVERED: a person must look."""
     detail: str = ""
     refused_as: str = ""
     """Head office's own code, where it refused."""
@@ -66,7 +67,7 @@ class RoundResult:
 
     @property
     def commands(self) -> tuple[Command, ...]:
-        """What head office asks of this device; verified as the receipt was."""
+        """What the receipt asked of this device; verified as the receipt was, and carried out where it is new."""
         return () if self.receipt is None else self.receipt.commands
 
 
@@ -102,11 +103,17 @@ class Uploader:
         versions: Mapping[str, str],
         draw: Callable[[], float],
         random: Callable[[int], bytes] = os.urandom,
+        receipts: Receipts | None = None,
+        storage: Callable[[], StorageMark] = lambda: StorageMark.OK,
     ) -> None:
-        """``draw`` gives random numbers in [0, 1) for jitter, ``random`` bytes for nonces."""
+        """``draw`` gives random numbers in [0, 1) for jitter, ``random`` bytes for nonces.
+
+        ``versions`` is read anew for every checkpoint. ``receipts`` is what takes receipts; None: the outbox alone.
+        """
         self._outbox, self._client, self._signer, self._trust = outbox, client, signer, trust
         self._clock, self._breaker, self._head_office_time = clock, breaker, head_office_time
-        self._free_disk_bytes, self._versions = free_disk_bytes, dict(versions)
+        self._free_disk_bytes, self._versions, self._storage = free_disk_bytes, versions, storage
+        self._receipts = Receipts(outbox) if receipts is None else receipts
         self._draw, self._random = draw, random
         self._size = BatchSize()
         self._one_at_a_time = threading.Lock()
@@ -127,7 +134,7 @@ class Uploader:
         rows = self._outbox.due(now, self._size.bytes, however_early=now_please, **most)
         if not rows and not now_please and not self._breaker.poll_is_due(now):
             return RoundResult(outcome=RoundOutcome.IDLE, next_at=state.next_poll)
-        checkpoint = self._checkpoint(now)
+        checkpoint = self.checkpoint(now)
         body = sign_batch(checkpoint, [row.envelope for row in rows], self._signer)
         try:
             reply = self._client.post(PATH, body)
@@ -141,7 +148,14 @@ class Uploader:
         self._head_office_time.learn(receipt.content.server_time, reply.sent_ns, reply.received_ns)
         return self._settled(rows, len(body), receipt)
 
-    def _checkpoint(self, now: datetime) -> Checkpoint:
+    @property
+    def receipts(self) -> Receipts:
+        """What takes receipts, also those that come another way."""
+        return self._receipts
+
+    def checkpoint(self, now: datetime) -> Checkpoint:
+        """Where this device stands, with a fresh nonce; any thread may ask, also during a round."""
+        done, refused = self._receipts.report()
         lanes = tuple(
             LaneState(
                 lane=counts.lane,
@@ -161,21 +175,26 @@ class Uploader:
             monotonic_ns=self._clock.monotonic_ns(),
             lanes=lanes,
             free_disk_bytes=self._free_disk_bytes(),
-            versions=self._versions,
+            storage=self._storage(),
+            versions=dict(self._versions),
+            commands_done=done,
+            commands_refused=refused,
         )
 
     def _settled(self, rows: Sequence[OutboxRow], sent_bytes: int, receipt: VerifiedReceipt) -> RoundResult:
-        settlement = self._outbox.settle(receipt)
         now = self._clock.utc()
+        # Before anything of the receipt is taken over: should the disk fail at that, head office was still reached.
         next_at = self._breaker.succeeded(now, receipt.content.next_poll_s)
+        answer = self._receipts.take(receipt)
+        settlement = answer.settlement
         again_at = self._try_again_later(rows, settlement, now)
-        forked = ", ".join(settlement.forked)
+        cause, detail = _two_histories(answer)
         more = bool(self._outbox.due(now, 1, most=1))
         return RoundResult(
             outcome=RoundOutcome.DELIVERED,
             next_at=now if more else min(next_at, again_at),
-            cause=Cause.FORK if forked else None,
-            detail=f"head office's chain is not ours: {forked}" if forked else "",
+            cause=cause,
+            detail=detail,
             sent=len(rows),
             sent_bytes=sent_bytes,
             acked=settlement.acked,
@@ -216,6 +235,17 @@ class Uploader:
             sent=len(rows),
             sent_bytes=sent_bytes,
         )
+
+
+def _two_histories(answer: Answer) -> tuple[Cause | None, str]:
+    """What a person must be told beside a delivery that went well."""
+    frozen = ", ".join(f"{one.lane}: {one.reason}" for one in answer.frozen)
+    if answer.settlement.forked:
+        forked = ", ".join(answer.settlement.forked)
+        return Cause.FORK, f"head office's chain is not ours: {forked}" + (f" (frozen {frozen})" if frozen else "")
+    if frozen:
+        return Cause.LANE_FROZEN, frozen
+    return None, ""
 
 
 def _age_s(since: datetime | None, now: datetime) -> int:
