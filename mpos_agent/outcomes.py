@@ -884,11 +884,86 @@ _HEAD_OFFICE: Mapping[str, Row] = {
         "This machine's queue differs from head office's record",
         "stop using it and call the technician: the machine was restored or cloned",
     ),
+    "head_office_lane_frozen": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Kantor pusat membekukan antrean mesin ini: paket baru disimpan di sana, tetapi ditahan",
+        "hubungi kantor pusat dan sebutkan nomor mesin; tidak ada klaim yang hilang",
+        "Head office has frozen this machine's queue: new packets are stored there, but held",
+        "call head office and name this device; no claim is lost",
+    ),
+}
+
+_STICK: Mapping[str, Row] = {
+    "stick": Row(
+        Exit.STORAGE,
+        500,
+        "Stik tidak dapat dipakai",
+        "coba stik lain; klaim aman di antrean",
+        "The stick could not be used",
+        "try another one; the claims are safe in the queue",
+    ),
+    "stick_missing": Row(
+        Exit.STORAGE,
+        404,
+        "Folder stik tidak ditemukan",
+        "pasang stiknya dan periksa nama foldernya",
+        "The folder on the stick was not found",
+        "plug the stick in and check the folder's name",
+    ),
+    "stick_full": Row(
+        Exit.STORAGE,
+        507,
+        "Stik penuh",
+        "kosongkan stik atau pakai stik lain, lalu ekspor lagi; yang sudah tertulis tetap utuh",
+        "The stick is full",
+        "make room or take another one, then export again; what was written is whole",
+    ),
+    "stick_read_only": Row(
+        Exit.STORAGE,
+        500,
+        "Stik tidak dapat ditulisi",
+        "geser kunci pada stik, atau pasang agar pengguna ini boleh menulis, lalu ulangi",
+        "The stick takes no writing",
+        "move its switch, or mount it so that this user may write, then repeat",
+    ),
+    "stick_gone": Row(
+        Exit.STORAGE,
+        503,
+        "Stik terlepas atau rusak di tengah jalan",
+        "pasang lagi dan ulangi; tidak ada yang hilang",
+        "The stick went away or failed in the middle",
+        "plug it in again and repeat; nothing is lost",
+    ),
+    "stick_faulty": Row(
+        Exit.STORAGE,
+        500,
+        "Yang dibaca dari stik bukan yang ditulis",
+        "jangan pakai stik ini; ulangi dengan stik lain",
+        "What the stick gives back is not what was written",
+        "do not use this stick; repeat with another one",
+    ),
+    "stick_file": Row(
+        Exit.STORAGE,
+        422,
+        "Berkas di stik rusak atau terpotong",
+        "minta berkas itu ditulis lagi",
+        "A file on the stick is spoilt or cut off",
+        "have that file written again",
+    ),
+    "stick_unknown_export": Row(
+        Exit.HEAD_OFFICE,
+        409,
+        "Tanda terima ini untuk ekspor yang tidak diingat lagi oleh mesin ini",
+        "ekspor lagi: kantor pusat akan menjawab bahwa paketnya sudah ada",
+        "This receipt is for an export this machine no longer remembers",
+        "export again: head office will answer that it has the packets",
+    ),
 }
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-TABLE: Mapping[str, Row] = {**_DEVICE, **_AGENT, **_CLAIM, **_MATCHER, **_SYNC, **_HEAD_OFFICE}
+TABLE: Mapping[str, Row] = {**_DEVICE, **_AGENT, **_CLAIM, **_MATCHER, **_SYNC, **_HEAD_OFFICE, **_STICK}
 
 
 def outcome_of(error: BaseException) -> Outcome:
