@@ -5,7 +5,8 @@ write-ahead log when two connections write or checkpoint at the same moment; her
 by this class, and both an operating-system lock and SQLite's own exclusive mode keep everybody else out.
 
 A file that is damaged is set aside, never repaired or recreated in place: it may still hold packets nobody else
-has. The queue that starts behind it draws new epochs, so that head office sees the break.
+has. The queue that starts behind it draws new epochs, so that head office sees the break. After a failed read, write
+or flush nothing more is done with the file until it was closed, read from the disk again and checked (:meth:`reopen`).
 """
 
 import errno
@@ -13,15 +14,17 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import sqlite_utils
 
 from sync.edge.files import flush_folder
+from sync.edge.reserve import Reserve
 from sync.errors import (
     StorageBrokenError,
     StorageCorruptError,
@@ -36,14 +39,24 @@ Schema = sqlite_utils.Database
 """What a migration step is given."""
 Row = sqlite3.Row
 Parameters = Sequence[object] | Mapping[str, object]
+Made = TypeVar("Made")
 
 OLDEST_ENGINE = (3, 37, 0)
 """STRICT tables."""
 APPLICATION_ID = 0x4D504F53
 """Marks the file as ours ("MPOS"), for file(1) and for us."""
+SERIALIZED = 3
+"""DB-API: threads may share a connection; ours take turns, and the engine holds it too."""
 BUSY_TIMEOUT_MS = 5_000
 """Only a stray program that holds the file for a moment is waited for: we have no second connection."""
 FULL, INCREMENTAL = 2, 2
+WHOLE_CHECK_BYTES = 512 * 1024 * 1024
+"""A file up to here is checked whole at every open: 0.4 s from the page cache, some five from a hard disk."""
+BULKY = frozenset({"outbox_envelopes"})
+"""In a larger file this table is left out of that check, or the start would take minutes: what it holds is checked
+against digests that stand elsewhere, when the queue starts and before anything is acknowledged."""
+REOPENED_AT_MOST, WITHIN_S = 3, 3600.0
+"""A disk that fails more often than that is not to be trusted with one more claim."""
 SET_ASIDE = ".corrupt-"
 """In the name of a damaged file, before the moment it was set aside."""
 ROOM_TO_START = 128 * 1024
@@ -80,8 +93,17 @@ class Database:
         The disk is full, takes no writing, or failed.
     """
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        reserve: Reserve | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``reserve`` is let go when the disk is full, so that :meth:`drain` still gets through."""
         self.path = path
+        self.reserve = reserve
         self.engine_version = sqlite3.sqlite_version
         self.set_aside: Path | None = None
         """Where a damaged file was moved to at this start; people must be told."""
@@ -89,14 +111,19 @@ class Database:
         self._turn = threading.RLock()
         self._depth = 0
         self._broken = ""
-        if sqlite3.sqlite_version_info < OLDEST_ENGINE:
-            raise StorageSettingError(path, "open", f"SQLite {self.engine_version} is older than 3.37")
+        self._now, self._monotonic = now, monotonic
+        self._reopened: list[float] = []
+        self._migrations: dict[str, Sequence[Callable[[Schema], None]]] = {}
+        self._prepared: list[Callable[[], None]] = []
+        self._refuse_a_wrong_engine()
         self._lock_file = self._take_lock()
         try:
-            self._connection = self._open_or_set_aside(now)
+            self._connection = self._open_in_any_room()
         except BaseException:
             os.close(self._lock_file)
             raise
+        if reserve is not None:
+            reserve.make()
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +162,22 @@ class Database:
             finally:
                 self._depth -= 1
 
+    def drain(self, work: Callable[[Transaction], Made]) -> Made:
+        """One transaction for what shortens the queue, or belongs to a round with head office: it gets through.
+
+        On a full disk the reserve is let go and ``work`` runs once more, from the beginning; so it does nothing
+        outside the database. Inside a transaction it joins that one, which then has to be a draining one itself.
+        """
+        with self._turn:
+            try:
+                with self.transaction() as tx:
+                    return work(tx)
+            except StorageFullError:
+                if self._depth or not self._let_reserve_go():
+                    raise
+            with self.transaction() as tx:
+                return work(tx)
+
     def read(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """The rows of one SELECT; inside a transaction of the same thread it sees what that wrote."""
         with self._turn, self._translated("read"):
@@ -149,20 +192,122 @@ class Database:
         migrations = sqlite_utils.Migrations(name)
         for step in steps:
             migrations()(step)
-        with self.transaction():
-            migrations.apply(sqlite_utils.Database(self._connection))
+        self.drain(lambda _: migrations.apply(sqlite_utils.Database(self._connection)))
+        self._migrations[name] = steps
+
+    def prepare(self, begin: Callable[[], None]) -> None:
+        """Run ``begin`` now, and whenever the file was opened again: it fills what a new file has to hold."""
+        begin()
+        self._prepared.append(begin)
+
+    def reopen(self) -> None:
+        """After a failure: close, forget what the kernel remembers, open, check; go on, or set aside and begin anew.
+
+        Whoever waited for its turn goes on with the file as it is then; :attr:`set_aside` says whether it is another.
+
+        Raises
+        ------
+        StorageBrokenError
+            The disk failed again, or more than REOPENED_AT_MOST times WITHIN_S seconds: nothing is written any more.
+        StorageError
+            What else keeps it from opening.
+        """
+        with self._turn:
+            assert not self._depth, "not inside a transaction"
+            if self._lock_file < 0:
+                raise StorageError(self.path, "reopen", "closed")
+            since = self._monotonic() - WITHIN_S
+            self._reopened = [at for at in self._reopened if at > since]
+            if len(self._reopened) >= REOPENED_AT_MOST:
+                raise StorageBrokenError(self.path, "reopen", f"failed {REOPENED_AT_MOST + 1} times in an hour")
+            self._reopened.append(self._monotonic())
+            self._broken = self._broken or "closed to be opened again"
+            self._forget_cached()
+            with suppress(sqlite3.Error):  # what is wrong with it is why we are here
+                self._connection.close()
+            self._forget_cached()
+            self._connection = self._open_in_any_room()
+            self._broken = ""
+            for name, steps in self._migrations.items():
+                self.migrate(name, steps)
+            for begin in self._prepared:
+                begin()
+
+    @property
+    def trouble(self) -> str:
+        """Why the file is not used until :meth:`reopen`; empty while all is well."""
+        with self._turn:
+            return self._broken
 
     def give_back_space(self, pages: int) -> None:
         """Return up to ``pages`` free pages to the file system; call it after a purge, outside a transaction."""
-        with self._turn, self._translated("vacuum"):
-            self._refuse_when_unusable()
-            self._connection.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with self._turn:
+            try:
+                self._vacuum(pages)
+            except StorageFullError:
+                if not self._let_reserve_go():
+                    raise
+                self._vacuum(pages)
+
+    def size_bytes(self) -> int:
+        """Of the file and its log, on the disk."""
+        sizes = []
+        for suffix in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                sizes.append(self.path.with_name(self.path.name + suffix).stat().st_size)
+        return sum(sizes)
 
     def damaged_files(self) -> tuple[Path, ...]:
         """Files set aside beside this one, at whatever start, oldest first; gone when somebody has moved them."""
         found = self.path.parent.glob(f"{self.path.name}{SET_ASIDE}*")
         return tuple(sorted(file for file in found if not file.name.endswith(("-wal", "-shm"))))
+
+    def _vacuum(self, pages: int) -> None:
+        with self._translated("vacuum"):
+            self._refuse_when_unusable()
+            self._connection.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _let_reserve_go(self) -> bool:
+        if self.reserve is None or not self.reserve.let_go():
+            return False
+        # The log is at its longest now; written into the database it begins anew, and all of the room is there.
+        with suppress(StorageFullError), self._translated("checkpoint"):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return True
+
+    def _refuse_a_wrong_engine(self) -> None:
+        """What durability rests on is the engine this file names, not whichever was found first."""
+        if sqlite3.sqlite_version_info < OLDEST_ENGINE:
+            raise StorageSettingError(self.path, "open", f"SQLite {self.engine_version} is older than 3.37")
+        used = vars(sqlite_utils.db)["sqlite3"]
+        if used is not sqlite3:
+            # sqlite-utils takes pysqlite3 in its place, without a word, where that is installed.
+            raise StorageSettingError(self.path, "open", f"sqlite-utils uses {used.__name__}")
+        if sqlite3.threadsafety != SERIALIZED:
+            raise StorageSettingError(self.path, "open", "SQLite was built for one thread")
+
+    def _forget_cached(self) -> None:
+        """Have the kernel read the files from the disk again.
+
+        After a failed flush it may hold pages as written that never were; a check of those would find nothing.
+        """
+        for suffix in ("", "-wal"):
+            with suppress(OSError):
+                handle = os.open(self.path.with_name(self.path.name + suffix), os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+                finally:
+                    os.close(handle)
+
+    def _open_in_any_room(self) -> sqlite3.Connection:
+        """The log alone needs room: on a full disk the reserve is for this, too."""
+        try:
+            return self._open_or_set_aside()
+        except StorageFullError:
+            if self.reserve is None or not self.reserve.let_go():
+                raise
+        return self._open_or_set_aside()
 
     def _take_lock(self) -> int:
         lock_path = self.path.with_name(self.path.name + ".lock")
@@ -183,13 +328,13 @@ class Database:
             raise by_errno(error, lock_path, "lock") from error
         return lock
 
-    def _open_or_set_aside(self, now: Callable[[], datetime]) -> sqlite3.Connection:
+    def _open_or_set_aside(self) -> sqlite3.Connection:
         try:
             return self._open()
         except StorageCorruptError as error:
             self.set_aside_because = error.detail
         # To the second is fine enough: each start sets aside at most one, and a name in use is not taken again.
-        stamp = f"{now():%Y%m%dT%H%M%SZ}"
+        stamp = f"{self._now():%Y%m%dT%H%M%SZ}"
         attempt = 0
         while (
             target := self.path.with_name(f"{self.path.name}{SET_ASIDE}{stamp}{f'-{attempt}' * bool(attempt)}")
@@ -252,9 +397,13 @@ class Database:
         settle("temp_store", "MEMORY", 2)
         if owner == 0:
             settle("application_id", APPLICATION_ID, APPLICATION_ID)
-        problems = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
-        if problems != ["ok"]:
-            raise StorageCorruptError(self.path, "integrity check", f"{len(problems)} problems")
+        # What failed before is looked at in full, however long it takes.
+        whole = bool(self._reopened) or pragma("page_count") * pragma("page_size") <= WHOLE_CHECK_BYTES
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for checked in ["5"] if whole else [f"'{name}'" for name in tables if name not in BULKY]:
+            problems = [row[0] for row in connection.execute(f"PRAGMA integrity_check({checked})")]
+            if problems != ["ok"]:
+                raise StorageCorruptError(self.path, "integrity check", f"{len(problems)} problems")
 
     def _refuse_when_unusable(self) -> None:
         if self._lock_file < 0:

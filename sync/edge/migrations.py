@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from sync.edge.database import Schema
-from sync.edge.outbox_row import TRANSITIONS
+from sync.edge.outbox_row import TRANSITIONS, RowEvent
 
 
 def _rows(schema: Schema) -> None:
@@ -68,9 +68,8 @@ def _counts(schema: Schema) -> None:
         "CREATE TRIGGER outbox_moved AFTER UPDATE OF state ON outbox_rows WHEN old.state <> new.state"
         f" BEGIN {taken} {added} END"
     )
-    allowed = " AND ".join(
-        f"NOT (old.state = '{before}' AND new.state = '{after}')" for (before, _), after in TRANSITIONS.items()
-    )
+    moves = (("READY", "ACKED"), ("READY", "DEAD"), ("ACKED", "PURGED"))
+    allowed = " AND ".join(f"NOT (old.state = '{before}' AND new.state = '{after}')" for before, after in moves)
     schema.execute(
         "CREATE TRIGGER outbox_table_of_states BEFORE UPDATE OF state ON outbox_rows"
         f" WHEN old.state <> new.state AND {allowed} BEGIN SELECT RAISE(ABORT, 'no such transition'); END"
@@ -94,5 +93,143 @@ def _held(schema: Schema) -> None:
     schema.execute("CREATE INDEX outbox_held ON outbox_rows (lane) WHERE verdict = 'quarantined'")
 
 
+def _apart(schema: Schema) -> None:
+    """Rows, envelopes and chains each in a table of their own.
+
+    A row with its envelope inside was written anew, envelope and all, whenever a verdict or a failed attempt changed
+    its length. And a lane may have several chains: the one of the present epoch, and those from before that still
+    wait for receipts.
+    """
+    schema.execute("DROP VIEW outbox_stubs")
+    for trigger in ("counted", "moved", "table_of_states", "kept"):
+        schema.execute(f"DROP TRIGGER outbox_{trigger}")
+    for index in ("next", "purge", "held"):
+        schema.execute(f"DROP INDEX outbox_{index}")
+    schema.execute("ALTER TABLE outbox_rows RENAME TO outbox_rows_before")
+    _chains(schema)
+    _narrow_rows(schema)
+    _envelopes(schema)
+    schema.execute(
+        "INSERT INTO outbox_rows (id, packet_id, chain, seq, state, next_at_ms, attempts, last_error, digest,"
+        " prev_hash, size, total, queued_at_ms, verdict, reason, receipt_no, stored_at_ms, receipt_id, acked_at_ms)"
+        " SELECT b.id, packet_id, c.id, seq, state, next_at_ms, attempts, last_error, digest, prev_hash, size,"
+        " sum(size) OVER (PARTITION BY c.id ORDER BY seq), queued_at_ms, verdict, reason, receipt_no, stored_at_ms,"
+        " receipt_id, acked_at_ms FROM outbox_rows_before b JOIN outbox_chains c USING (lane, epoch) ORDER BY b.id"
+    )
+    schema.execute(
+        "INSERT INTO outbox_envelopes (id, bytes)"
+        " SELECT id, envelope FROM outbox_rows_before WHERE envelope IS NOT NULL ORDER BY id"
+    )
+    schema.execute(
+        "UPDATE outbox_chains SET (acked, purged, dead, held, left_bytes) = (SELECT"
+        " count(*) FILTER (WHERE state = 'ACKED'), count(*) FILTER (WHERE state = 'PURGED'),"
+        " count(*) FILTER (WHERE state = 'DEAD'), count(*) FILTER (WHERE verdict = 'quarantined'),"
+        " coalesce(sum(size) FILTER (WHERE state <> 'READY'), 0) FROM outbox_rows WHERE chain = outbox_chains.id)"
+    )
+    schema.execute("DROP TABLE outbox_rows_before")
+    schema.execute("DROP TABLE outbox_lanes")
+    schema.execute("DROP TABLE outbox_counts")
+    _guards(schema)
+    schema.execute(
+        "CREATE VIEW outbox_stubs AS SELECT r.id, packet_id, lane, epoch, chain, seq, state, size, digest, prev_hash,"
+        " queued_at_ms, next_at_ms, attempts, last_error, verdict, reason, receipt_no, stored_at_ms, acked_at_ms,"
+        " resends FROM outbox_rows r JOIN outbox_chains c ON c.id = r.chain"
+    )
+
+
+def _chains(schema: Schema) -> None:
+    # What a count would have to walk a million rows for stands here. Nothing here changes when a packet is put:
+    # the last row of a chain is its head, and knows the bytes of all before it.
+    schema.execute(
+        "CREATE TABLE outbox_chains ("
+        " id INTEGER PRIMARY KEY, lane TEXT NOT NULL, epoch BLOB NOT NULL,"
+        " acked INTEGER NOT NULL DEFAULT 0, purged INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0,"
+        " held INTEGER NOT NULL DEFAULT 0, left_bytes INTEGER NOT NULL DEFAULT 0,"
+        " UNIQUE (lane, epoch)) STRICT"
+    )
+    schema.execute("INSERT INTO outbox_chains (lane, epoch) SELECT lane, epoch FROM outbox_lanes ORDER BY lane")
+
+
+def _narrow_rows(schema: Schema) -> None:
+    schema.execute(
+        "CREATE TABLE outbox_rows ("
+        " id INTEGER PRIMARY KEY,"
+        " packet_id BLOB NOT NULL UNIQUE,"
+        " chain INTEGER NOT NULL REFERENCES outbox_chains (id), seq INTEGER NOT NULL,"
+        " state TEXT NOT NULL CHECK (state IN ('READY', 'ACKED', 'PURGED', 'DEAD')),"
+        " next_at_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, last_error TEXT,"
+        " digest BLOB NOT NULL, prev_hash BLOB NOT NULL, size INTEGER NOT NULL,"
+        " total INTEGER NOT NULL,"  # bytes of this chain up to here
+        " queued_at_ms INTEGER NOT NULL,"
+        " verdict TEXT, reason TEXT, receipt_no TEXT, stored_at_ms INTEGER,"
+        " receipt_id INTEGER REFERENCES outbox_receipts (id), acked_at_ms INTEGER,"
+        " resends INTEGER NOT NULL DEFAULT 0,"
+        " UNIQUE (chain, seq),"
+        " CHECK (receipt_id IS NOT NULL OR state IN ('READY', 'DEAD'))"
+        ") STRICT"
+    )
+    # The order packets leave in: in a chain row ids rise with the sequence. Only rows that wait stand in it, so that
+    # "the oldest of this chain" is one step down a small tree, with a thousand rows waiting or a million.
+    schema.execute("CREATE INDEX outbox_ready ON outbox_rows (chain) WHERE state = 'READY'")
+    schema.execute("CREATE INDEX outbox_acked ON outbox_rows (acked_at_ms) WHERE state = 'ACKED'")
+    schema.execute("CREATE INDEX outbox_dead ON outbox_rows (chain) WHERE state = 'DEAD'")
+    schema.execute("CREATE INDEX outbox_last_word ON outbox_rows (chain) WHERE verdict IS NOT NULL")
+
+
+def _envelopes(schema: Schema) -> None:
+    schema.execute(
+        "CREATE TABLE outbox_envelopes ("
+        " id INTEGER PRIMARY KEY REFERENCES outbox_rows (id), bytes BLOB NOT NULL) STRICT"
+    )
+
+
+def _guards(schema: Schema) -> None:
+    """What no statement may do, whatever code comes later."""
+    again = "old.state IN ('ACKED', 'DEAD') AND new.state = 'READY' AND new.resends = old.resends + 1"
+    allowed = " AND ".join(
+        f"NOT (old.state = '{before}' AND new.state = '{after}')"
+        for (before, event), after in TRANSITIONS.items()
+        if event is not RowEvent.ASKED_AGAIN
+    )
+    schema.execute(
+        "CREATE TRIGGER outbox_table_of_states BEFORE UPDATE OF state ON outbox_rows"
+        f" WHEN old.state <> new.state AND {allowed} AND NOT ({again})"
+        " BEGIN SELECT RAISE(ABORT, 'no such transition'); END"
+    )
+    schema.execute(
+        "CREATE TRIGGER outbox_kept BEFORE DELETE ON outbox_rows"
+        " BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END"
+    )
+    schema.execute(
+        "CREATE TRIGGER outbox_sealed BEFORE UPDATE ON outbox_envelopes"
+        " BEGIN SELECT RAISE(ABORT, 'sealed bytes never change'); END"
+    )
+    # Nothing loses its bytes without a receipt: only a purged row may, and none is purged without one.
+    schema.execute(
+        "CREATE TRIGGER outbox_held_fast BEFORE DELETE ON outbox_envelopes"
+        " WHEN (SELECT state FROM outbox_rows WHERE id = old.id) <> 'PURGED'"
+        " BEGIN SELECT RAISE(ABORT, 'only purged rows lose their bytes'); END"
+    )
+    schema.execute(
+        "CREATE TRIGGER outbox_purged AFTER UPDATE OF state ON outbox_rows WHEN new.state = 'PURGED'"
+        " BEGIN DELETE FROM outbox_envelopes WHERE id = new.id; END"
+    )
+    schema.execute(
+        "CREATE TRIGGER outbox_moved AFTER UPDATE OF state ON outbox_rows WHEN old.state <> new.state BEGIN"
+        " UPDATE outbox_chains SET"
+        " acked = acked + (new.state = 'ACKED') - (old.state = 'ACKED'),"
+        " purged = purged + (new.state = 'PURGED') - (old.state = 'PURGED'),"
+        " dead = dead + (new.state = 'DEAD') - (old.state = 'DEAD'),"
+        " left_bytes = left_bytes + new.size * ((new.state <> 'READY') - (old.state <> 'READY'))"
+        " WHERE id = new.chain; END"
+    )
+    schema.execute(
+        "CREATE TRIGGER outbox_judged AFTER UPDATE OF verdict ON outbox_rows"
+        " WHEN (old.verdict IS 'quarantined') <> (new.verdict IS 'quarantined') BEGIN"
+        " UPDATE outbox_chains SET held = held + (new.verdict IS 'quarantined') - (old.verdict IS 'quarantined')"
+        " WHERE id = new.chain; END"
+    )
+
+
 NAME = "outbox"
-STEPS: tuple[Callable[[Schema], None], ...] = (_rows, _stubs, _lanes, _counts, _receipts, _held)
+STEPS: tuple[Callable[[Schema], None], ...] = (_rows, _stubs, _lanes, _counts, _receipts, _held, _apart)

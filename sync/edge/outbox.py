@@ -1,39 +1,43 @@
 """The queue of sealed packets: what was put in leaves only against head office's receipt.
 
 Each lane is a chain: sequence number, epoch and previous hash are drawn inside the transaction that stores the
-packet, so that a crash leaves neither a gap nor a number used twice. States: outbox_row.py. Receipts: settlement.py.
+packet, so that a crash leaves neither a gap nor a number used twice. States: outbox_row.py. Chains: chains.py.
+Receipts: settlement.py. Which lane goes first: fair_share.py. docs/queue.md tells all of it.
 """
 
-import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sync.edge import migrations, settlement
+from sync.edge import chains, migrations, settlement
 from sync.edge.backoff import has_come
 from sync.edge.clock import Clock, SystemClock
 from sync.edge.database import Database, Transaction
+from sync.edge.fair_share import FairShare
 from sync.edge.outbox_row import ChainPosition, OutboxRow, RowState, from_columns
 from sync.edge.settlement import Settlement
-from sync.envelope import EPOCH_BYTES, FIRST_SEQ, NO_HASH, Lane, envelope_digest, read_header
+from sync.envelope import EPOCH_BYTES, Lane, envelope_digest, read_header
 from sync.errors import ChainError
 from sync.receipt import VerifiedReceipt
 from sync.records import from_milliseconds, milliseconds
 
 PURGE_AT_ONCE = 20
 """Rows a purge may take in one transaction: freed pages are overwritten, and that log must fit a full disk."""
+PURGE_BYTES_AT_ONCE = 1024 * 1024
+"""And so many bytes, but always one row: twenty parts of a scan would be five megabytes of zeros."""
 MOST_DUE = 500
 """Packets in one round at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneCounts:
-    """How a lane stands; read, not counted."""
+    """How a lane stands, all its chains together; read, not counted."""
 
     lane: Lane
     epoch: bytes
+    """Of the chain that grows, as the next two."""
     next_seq: int
     head_hash: bytes
     ready: int
@@ -44,6 +48,34 @@ class LaneCounts:
     """Of ``acked`` and ``purged``, those head office keeps in quarantine: stored there, and on nobody's desk."""
     dead: int
     oldest_ready_at: datetime | None
+    chains: int = 1
+    """How many epochs this lane has had in this file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewChain:
+    """A chain that ended, and what follows it."""
+
+    lane: Lane
+    ended: bytes
+    last_seq: int
+    still_ready: int
+    """Packets of the ended chain that wait: they are sent under their own epoch."""
+    begun: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resent:
+    """What became of places that head office asked for again."""
+
+    again: int
+    """Wait again."""
+    waiting: int
+    """Waited already."""
+    gone: int
+    """Purged after their receipt: only head office's own copy is left."""
+    unknown: int
+    """No such place was ever used here."""
 
 
 def _nobody(_row: OutboxRow) -> None:
@@ -62,16 +94,11 @@ class Outbox:
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         """``on_settled`` is told of each packet a receipt settles, inside the transaction that settles it."""
-        self._database, self._on_settled = database, on_settled
+        self._database, self._on_settled, self._random = database, on_settled, random
         self._clock = SystemClock() if clock is None else clock
+        self._share = FairShare()
         database.migrate(migrations.NAME, migrations.STEPS)
-        with database.transaction() as tx:
-            for lane in Lane:
-                tx.execute(
-                    "INSERT INTO outbox_lanes (lane, epoch, next_seq, head_hash) VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT (lane) DO NOTHING",
-                    (lane.value, random(EPOCH_BYTES), FIRST_SEQ, NO_HASH),
-                )
+        database.prepare(self._begin_every_lane)
 
     def put(self, packet_id: UUID, lane: Lane, seal: Callable[[ChainPosition], bytes]) -> OutboxRow:
         """Seal a packet into the next place of its lane and store it; joins the caller's transaction.
@@ -94,84 +121,183 @@ class Outbox:
             known = self._row(tx, packet_id)
             if known is not None:
                 return known
-            head = tx.execute("SELECT * FROM outbox_lanes WHERE lane = ?", (lane.value,)).fetchone()
-            position = ChainPosition(lane, head["epoch"], head["next_seq"], head["head_hash"])
+            chain = chains.current(tx, lane)
+            position = ChainPosition(lane, chain.epoch, chain.next_seq, chain.head_hash)
             envelope = seal(position)
             header = read_header(envelope)
             if ChainPosition(header.lane, header.epoch, header.seq, header.prev_hash) != position:
                 raise ChainError("sealed for another place in the chain")
-            digest, now_ms = envelope_digest(envelope), milliseconds(self._clock.utc())
-            tx.execute(
-                "INSERT INTO outbox_rows (packet_id, lane, epoch, seq, state, next_at_ms, attempts, digest,"
-                " prev_hash, size, queued_at_ms, envelope) VALUES (?, ?, ?, ?, 'READY', ?, 0, ?, ?, ?, ?, ?)",
+            digest, now_ms, size = envelope_digest(envelope), milliseconds(self._clock.utc()), len(envelope)
+            row_id = tx.execute(
+                "INSERT INTO outbox_rows (packet_id, chain, seq, state, next_at_ms, attempts, digest, prev_hash, size,"
+                " total, queued_at_ms) VALUES (?, ?, ?, 'READY', ?, 0, ?, ?, ?, ?, ?)",
                 (
                     packet_id.bytes,
-                    lane.value,
-                    position.epoch,
+                    chain.id,
                     position.seq,
                     now_ms,
                     digest,
                     position.prev_hash,
-                    len(envelope),
+                    size,
+                    chain.total + size,
                     now_ms,
-                    envelope,
                 ),
+            ).lastrowid
+            assert row_id is not None
+            tx.execute("INSERT INTO outbox_envelopes (id, bytes) VALUES (?, ?)", (row_id, envelope))
+            queued_at = from_milliseconds(now_ms)
+            return OutboxRow(
+                id=row_id,
+                packet_id=packet_id,
+                lane=lane,
+                epoch=position.epoch,
+                seq=position.seq,
+                state=RowState.READY,
+                size=size,
+                digest=digest,
+                prev_hash=position.prev_hash,
+                queued_at=queued_at,
+                next_at=queued_at,
+                attempts=0,
+                last_error=None,
+                verdict=None,
+                reason=None,
+                receipt_no=None,
+                stored_at=None,
+                acked_at=None,
             )
-            tx.execute(
-                "UPDATE outbox_lanes SET next_seq = ?, head_hash = ? WHERE lane = ?",
-                (position.seq + 1, digest, lane.value),
-            )
-            stored = self._row(tx, packet_id)
-            assert stored is not None
-            return stored
 
     def due(
         self, now: datetime, limit_bytes: int, *, most: int = MOST_DUE, however_early: bool = False
     ) -> list[OutboxRow]:
         """The next packets to send, envelopes included, in order: core before documents.
 
-        Within a lane they are the oldest READY ones without a gap, up to the first whose time has not come: a
-        packet never overtakes another, because head office takes a chain in order only. If any is due at least
-        one comes, however small ``limit_bytes``. ``however_early`` takes them although their time has not come.
+        Within a chain they are the oldest READY ones without a gap, up to the first whose time has not come: a
+        packet never overtakes another, because head office takes a chain in order only. While both lanes wait, an
+        eighth of the bytes is for documents (fair_share.py). If any is due at least one comes, however small
+        ``limit_bytes``. ``however_early`` takes them although their time has not come.
         """
-        chosen: list[OutboxRow] = []
-        room = limit_bytes
-        for lane in Lane:
-            for row in self._oldest_ready(lane, most - len(chosen)):
-                if not (however_early or has_come(row.next_at, now)) or (chosen and row.size > room):
-                    break
-                room -= row.size
-                chosen.append(row)
-        return [self._with_envelope(row) for row in chosen]
+        with self._database.transaction() as tx:
+            core, documents = (
+                self._due_of(tx, lane, now, limit_bytes, most, however_early=however_early)
+                for lane in (Lane.CORE, Lane.DOCUMENTS)
+            )
+            chosen = self._share.choose(core, documents, limit_bytes, most)
+            return [replace(row, envelope=self._bytes(tx, row.id)) for row in chosen]
+
+    def waiting(self, lane: Lane, after_id: int = 0, most: int = MOST_DUE) -> list[OutboxRow]:
+        """READY rows of a lane behind ``after_id``, oldest first, without their envelopes."""
+        with self._database.transaction() as tx:
+            found: list[OutboxRow] = []
+            for chain in chains.of_lane(tx, lane):
+                found += self._ready(tx, chain.id, most - len(found), after_id)
+            return found
+
+    def envelope(self, row_id: int) -> bytes | None:
+        """The sealed bytes of a row; None once they are purged."""
+        found = self._database.read("SELECT bytes FROM outbox_envelopes WHERE id = ?", (row_id,))
+        return bytes(found[0]["bytes"]) if found else None
 
     def settle(self, receipt: VerifiedReceipt) -> Settlement:
         """Take over what head office has signed for, in one transaction; see settlement.py."""
-        with self._database.transaction() as tx:
+
+        def take_over(tx: Transaction) -> Settlement:
             settled = settlement.settle(tx, receipt, milliseconds(self._clock.utc()))
             for row in (*settled.acked, *settled.dead):
                 self._on_settled(row)
             return settled
 
+        return self._database.drain(take_over)
+
     def postpone(self, rows: Iterable[OutboxRow], until: datetime, error: str) -> None:
         """Note a failed delivery on each row still READY: an attempt more, its cause, and when to try again."""
-        with self._database.transaction() as tx:
-            tx.executemany(
+        noted = [(milliseconds(until), error[:200], row.id) for row in rows]
+        self._database.drain(
+            lambda tx: tx.executemany(
                 "UPDATE outbox_rows SET attempts = attempts + 1, next_at_ms = ?, last_error = ?"
                 " WHERE id = ? AND state = 'READY'",
-                [(milliseconds(until), error[:200], row.id) for row in rows],
+                noted,
             )
+        )
 
     def purge(self, acked_before: datetime, *, most: int = PURGE_AT_ONCE) -> int:
         """Drop the bytes of packets in custody since before that time, oldest first; gives their number.
 
-        At most ``most`` in one transaction; call again until it gives 0.
+        At most ``most`` and a megabyte in one transaction; call again until it gives 0.
         """
-        with self._database.transaction() as tx:
-            return tx.execute(
-                "UPDATE outbox_rows SET state = 'PURGED', envelope = NULL WHERE id IN ("
-                " SELECT id FROM outbox_rows WHERE state = 'ACKED' AND acked_at_ms < ? ORDER BY acked_at_ms LIMIT ?)",
+
+        def drop(tx: Transaction) -> int:
+            chosen: list[tuple[int]] = []
+            room = PURGE_BYTES_AT_ONCE
+            for row in tx.execute(
+                "SELECT id, size FROM outbox_rows WHERE state = 'ACKED' AND acked_at_ms < ?"
+                " ORDER BY acked_at_ms LIMIT ?",
                 (milliseconds(acked_before), most),
+            ).fetchall():
+                if chosen and row["size"] > room:
+                    break
+                room -= row["size"]
+                chosen.append((row["id"],))
+            tx.executemany("UPDATE outbox_rows SET state = 'PURGED' WHERE id = ?", chosen)
+            return len(chosen)
+
+        return self._database.drain(drop)
+
+    def resend(self, lane: Lane, epoch: bytes, first_seq: int, last_seq: int) -> Resent:
+        """Let places wait again whose packets head office no longer has, and says so under its signature.
+
+        Only what is still here can be: acknowledged and not purged, or refused. What was said of it before is
+        cleared; the receipt that said it stays in the file. Joins the caller's transaction.
+        """
+
+        def ask_again(tx: Transaction) -> Resent:
+            chain = chains.find(tx, lane, epoch)
+            if chain is None:
+                return Resent(again=0, waiting=0, gone=0, unknown=last_seq - first_seq + 1)
+            place = (chain.id, first_seq, last_seq)
+            kept = {
+                row["state"]: row["rows"]
+                for row in tx.execute(
+                    "SELECT state, count(*) AS rows FROM outbox_rows WHERE chain = ? AND seq BETWEEN ? AND ?"
+                    " GROUP BY state",
+                    place,
+                )
+            }
+            again = tx.execute(
+                "UPDATE outbox_rows SET state = 'READY', resends = resends + 1, attempts = 0, next_at_ms = 0,"
+                " last_error = NULL, verdict = NULL, reason = NULL, receipt_no = NULL, stored_at_ms = NULL,"
+                " receipt_id = NULL, acked_at_ms = NULL"
+                " WHERE chain = ? AND seq BETWEEN ? AND ? AND state IN ('ACKED', 'DEAD')",
+                place,
             ).rowcount
+            return Resent(
+                again=again,
+                waiting=kept.get(RowState.READY, 0),
+                gone=kept.get(RowState.PURGED, 0),
+                unknown=last_seq - first_seq + 1 - sum(kept.values()),
+            )
+
+        return self._database.drain(ask_again)
+
+    def new_epoch(self, lane: Lane, ending: bytes | None = None) -> NewChain | None:
+        """End the chain of a lane that grows and begin another; joins the caller's transaction.
+
+        Packets of the ended chain stay as they are: each names its epoch under its signature, is delivered under it,
+        and can not be sealed anew, because nobody here can open it. None when ``ending`` is given and is not the
+        epoch that grows: the command was carried out before.
+        """
+
+        def follow(tx: Transaction) -> NewChain | None:
+            ended = chains.current(tx, lane)
+            if ending is not None and ended.epoch != ending:
+                return None
+            begun = self._random(EPOCH_BYTES)
+            chains.begin(tx, lane, begun)
+            return NewChain(
+                lane=lane, ended=ended.epoch, last_seq=ended.next_seq - 1, still_ready=ended.ready, begun=begun
+            )
+
+        return self._database.drain(follow)
 
     def counts(self) -> tuple[LaneCounts, ...]:
         """How each lane stands, all of one moment."""
@@ -180,92 +306,90 @@ class Outbox:
 
     def rows(self, state: RowState | None = None, *, most: int = 100, before_id: int = 1 << 62) -> list[OutboxRow]:
         """Rows without envelopes, newest first; page on with the last one's id as ``before_id``."""
-        if state is None:
+        if state is not RowState.READY:
+            condition, values = ("", ()) if state is None else ("AND state = ? ", (state.value,))
             found = self._database.read(
-                "SELECT * FROM outbox_stubs WHERE id < ? ORDER BY id DESC LIMIT ?", (before_id, most)
+                f"SELECT * FROM outbox_stubs WHERE id < ? {condition}ORDER BY id DESC LIMIT ?",  # noqa: S608 - fixed words
+                (before_id, *values, most),
             )
             return [from_columns(row) for row in found]
-        # One walk down the index per lane, not one over the whole queue.
-        per_lane = [
-            self._database.read(
-                "SELECT * FROM outbox_stubs WHERE lane = ? AND state = ? AND id < ? ORDER BY id DESC LIMIT ?",
-                (lane.value, state.value, before_id, most),
-            )
-            for lane in Lane
-        ]
-        return sorted((from_columns(row) for rows in per_lane for row in rows), key=lambda row: -row.id)[:most]
+        # One walk down the index per chain, not one over the whole queue.
+        with self._database.transaction() as tx:
+            kept = [
+                from_columns(row)
+                for lane in Lane
+                for chain in chains.of_lane(tx, lane)
+                for row in tx.execute(
+                    "SELECT * FROM outbox_stubs WHERE chain = ? AND state = 'READY' AND id < ?"
+                    " ORDER BY id DESC LIMIT ?",
+                    (chain.id, before_id, most),
+                ).fetchall()
+            ]
+        return sorted(kept, key=lambda row: -row.id)[:most]
 
     def find(self, packet_id: UUID) -> OutboxRow | None:
         """The row of one packet, without its envelope."""
         with self._database.transaction() as tx:
             return self._row(tx, packet_id)
 
-    def check_chain(self) -> int:
-        """Walk every chain from its first packet to its head; gives the number of packets.
+    def check_chain(self, most_bytes: int | None = None) -> int:
+        """Walk every chain from its first packet to its head; see :func:`sync.edge.chains.check`."""
+        return chains.check(self._database, most_bytes)
 
-        Raises
-        ------
-        ChainError
-            A gap, a broken link, or bytes that no longer have their digest.
-        """
+    def _begin_every_lane(self) -> None:
+        """In a file that is new, or that follows one set aside: head office sees the break by the epochs."""
         with self._database.transaction() as tx:
-            walked = 0
-            for head in tx.execute("SELECT * FROM outbox_lanes").fetchall():
-                seq, previous = FIRST_SEQ, NO_HASH
-                for row in tx.execute(
-                    "SELECT seq, digest, prev_hash, envelope FROM outbox_rows"
-                    " WHERE lane = ? AND epoch = ? ORDER BY seq",
-                    (head["lane"], head["epoch"]),
-                ):
-                    place = f"{head['lane']} {row['seq']}"
-                    if row["seq"] != seq or row["prev_hash"] != previous:
-                        raise ChainError(f"the chain is broken at {place}")
-                    if row["envelope"] is not None and hashlib.sha256(row["envelope"]).digest() != row["digest"]:
-                        raise ChainError(f"the bytes of {place} have changed")
-                    seq, previous, walked = seq + 1, row["digest"], walked + 1
-                if seq != head["next_seq"] or previous != head["head_hash"]:
-                    raise ChainError(f"the head of {head['lane']} is not its last packet")
-            return walked
+            for lane in Lane:
+                if not chains.of_lane(tx, lane):
+                    chains.begin(tx, lane, self._random(EPOCH_BYTES))
 
-    def _oldest_ready(self, lane: Lane, most: int) -> list[OutboxRow]:
-        found = self._database.read(
-            "SELECT * FROM outbox_stubs WHERE lane = ? AND state = 'READY' ORDER BY id LIMIT ?",
-            (lane.value, most),
-        )
-        return [from_columns(row) for row in found]
+    def _due_of(
+        self, tx: Transaction, lane: Lane, now: datetime, limit_bytes: int, most: int, *, however_early: bool
+    ) -> list[OutboxRow]:
+        """What may go of a lane, up to the first that no longer fits ``limit_bytes``.
 
-    def _with_envelope(self, row: OutboxRow) -> OutboxRow:
-        found = self._database.read("SELECT envelope FROM outbox_rows WHERE id = ?", (row.id,))
-        return replace(row, envelope=found[0]["envelope"])
+        Oldest chain first; one that has to wait does not hold up the next, head office takes each by itself.
+        """
+        due: list[OutboxRow] = []
+        room = limit_bytes
+        for chain in chains.of_lane(tx, lane):
+            for row in self._ready(tx, chain.id, most - len(due)) if chain.ready else ():
+                if room < 0 or not (however_early or has_come(row.next_at, now)):
+                    break
+                room -= row.size
+                due.append(row)
+        return due
+
+    def _ready(self, tx: Transaction, chain: int, most: int, after_id: int = 0) -> Iterator[OutboxRow]:
+        """One by one: whoever needs few of a long queue reads few."""
+        for row in tx.execute(
+            "SELECT * FROM outbox_stubs WHERE chain = ? AND state = 'READY' AND id > ? ORDER BY id LIMIT ?",
+            (chain, after_id, most),
+        ):
+            yield from_columns(row)
+
+    def _bytes(self, tx: Transaction, row_id: int) -> bytes:
+        return bytes(tx.execute("SELECT bytes FROM outbox_envelopes WHERE id = ?", (row_id,)).fetchone()["bytes"])
 
     def _row(self, tx: Transaction, packet_id: UUID) -> OutboxRow | None:
         found = tx.execute("SELECT * FROM outbox_stubs WHERE packet_id = ?", (packet_id.bytes,)).fetchone()
         return None if found is None else from_columns(found)
 
     def _lane_counts(self, tx: Transaction, lane: Lane) -> LaneCounts:
-        head = tx.execute("SELECT * FROM outbox_lanes WHERE lane = ?", (lane.value,)).fetchone()
-        kept = {
-            row["state"]: row
-            for row in tx.execute("SELECT * FROM outbox_counts WHERE lane = ?", (lane.value,)).fetchall()
-        }
-        packets = {state: kept[state]["packets"] if state in kept else 0 for state in RowState}
-        held = tx.execute(
-            "SELECT count(*) AS packets FROM outbox_rows WHERE lane = ? AND verdict = 'quarantined'", (lane.value,)
-        ).fetchone()
-        oldest = tx.execute(
-            "SELECT queued_at_ms FROM outbox_rows WHERE lane = ? AND state = 'READY' ORDER BY id LIMIT 1",
-            (lane.value,),
-        ).fetchone()
+        every = chains.of_lane(tx, lane)
+        growing = every[-1]
+        oldest = [row.queued_at for chain in every if chain.ready for row in self._ready(tx, chain.id, 1)]
         return LaneCounts(
             lane=lane,
-            epoch=head["epoch"],
-            next_seq=head["next_seq"],
-            head_hash=head["head_hash"],
-            ready=packets[RowState.READY],
-            ready_bytes=kept[RowState.READY]["bytes"] if RowState.READY in kept else 0,
-            acked=packets[RowState.ACKED],
-            purged=packets[RowState.PURGED],
-            held=held["packets"],
-            dead=packets[RowState.DEAD],
-            oldest_ready_at=None if oldest is None else from_milliseconds(oldest["queued_at_ms"]),
+            epoch=growing.epoch,
+            next_seq=growing.next_seq,
+            head_hash=growing.head_hash,
+            ready=sum(chain.ready for chain in every),
+            ready_bytes=sum(chain.total - chain.left_bytes for chain in every),
+            acked=sum(chain.acked for chain in every),
+            purged=sum(chain.purged for chain in every),
+            held=sum(chain.held for chain in every),
+            dead=sum(chain.dead for chain in every),
+            oldest_ready_at=min(oldest, default=None),
+            chains=len(every),
         )

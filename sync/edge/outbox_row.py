@@ -1,11 +1,14 @@
 """One packet in the queue: its states, and its row as a value; pure.
 
     READY ──receipt──► ACKED ──retention──► PURGED        READY ──"not yours"──► DEAD
+      ▲                  │                                                        │
+      └───── "send it again", signed by head office ──────────────────────────────┘
 
 READY: waiting, or on the way; there is no "sending" state, because a reply can always be lost and sending
 twice does no harm. ACKED: head office holds exactly these bytes, proved by a signed receipt that is kept.
 PURGED: the bytes are gone, a stub with digest, place and receipt stays. DEAD: can not be delivered as it is;
-kept for a person, never dropped.
+kept for a person, never dropped. Head office may have lost what it signed for, or may have judged wrongly: on its
+command a packet whose bytes are still here waits again.
 """
 
 import enum
@@ -35,14 +38,19 @@ class RowEvent(enum.Enum):
     IN_CUSTODY = enum.auto()
     NOT_DELIVERABLE = enum.auto()
     RETENTION_OVER = enum.auto()
+    ASKED_AGAIN = enum.auto()
 
 
 TRANSITIONS: Mapping[tuple[RowState, RowEvent], RowState] = {
     (RowState.READY, RowEvent.IN_CUSTODY): RowState.ACKED,
     (RowState.READY, RowEvent.NOT_DELIVERABLE): RowState.DEAD,
     (RowState.ACKED, RowEvent.RETENTION_OVER): RowState.PURGED,
+    (RowState.ACKED, RowEvent.ASKED_AGAIN): RowState.READY,
+    (RowState.DEAD, RowEvent.ASKED_AGAIN): RowState.READY,
 }
-"""Everything that may happen to a row; a trigger of the table refuses what is not here."""
+"""Everything that may happen to a row; a trigger of the table refuses what is not here.
+
+Being asked again is counted on the row with the move, so that no statement brings a row back by the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,8 @@ class OutboxRow:
     receipt_no: str | None
     stored_at: datetime | None
     acked_at: datetime | None
+    resends: int = 0
+    """How often head office asked for it again."""
     envelope: bytes = field(default=b"", repr=False)
     """Filled in for sending only."""
 
@@ -103,6 +113,7 @@ def from_columns(row: Any, envelope: bytes = b"") -> OutboxRow:
         receipt_no=row["receipt_no"],
         stored_at=_moment(row["stored_at_ms"]),
         acked_at=_moment(row["acked_at_ms"]),
+        resends=row["resends"],
         envelope=envelope,
     )
 

@@ -11,10 +11,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sync.edge.database import Row, Transaction
+from sync.edge import chains
+from sync.edge.chains import Chain
+from sync.edge.database import Transaction
 from sync.edge.outbox_row import OutboxRow, from_columns
 from sync.envelope import FIRST_SEQ, NO_HASH, Lane
-from sync.receipt import TWO_HISTORIES, LaneHead, PacketVerdict, Receipt, Verdict, VerifiedReceipt
+from sync.receipt import TWO_HISTORIES, PacketVerdict, Receipt, Verdict, VerifiedReceipt
 from sync.records import milliseconds
 
 
@@ -40,13 +42,13 @@ def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int) -> Settlement
     evidence = _Evidence(tx, receipt, now_ms)
     for verdict in receipt.content.verdicts:
         row = tx.execute(
-            "SELECT id, packet_id, envelope FROM outbox_rows"
-            " WHERE lane = ? AND epoch = ? AND seq = ? AND state = 'READY'",
+            "SELECT r.id, bytes FROM outbox_rows r JOIN outbox_chains c ON c.id = chain"
+            " JOIN outbox_envelopes e ON e.id = r.id WHERE lane = ? AND epoch = ? AND seq = ? AND state = 'READY'",
             (verdict.lane.value, verdict.epoch, verdict.seq),
         ).fetchone()
         if row is None:
             continue  # settled by an earlier receipt, or never ours
-        if hashlib.sha256(row["envelope"]).digest() != verdict.digest:
+        if hashlib.sha256(row["bytes"]).digest() != verdict.digest:
             left[row["id"]] = "other_bytes"
         elif verdict.verdict.in_custody:
             _acknowledge(tx, row["id"], verdict, evidence.row_id(), now_ms)
@@ -98,38 +100,33 @@ def _acknowledge(tx: Transaction, row_id: int, verdict: PacketVerdict, receipt_i
 
 
 def _is_fork(tx: Transaction, lane: Lane, receipt: Receipt) -> bool:
-    """Whether head office's chain of this lane can not be a beginning of ours."""
-    ours = tx.execute("SELECT * FROM outbox_lanes WHERE lane = ?", (lane.value,)).fetchone()
-    theirs = _head_of(receipt, lane, ours["epoch"])
-    if theirs is None:
-        return False  # head office does not know the chain yet
-    return theirs.next_seq > ours["next_seq"] or _digest_at(tx, ours, theirs.next_seq - 1) != theirs.head_hash
+    """Whether head office's chain of this lane, under whatever epoch, can not be a beginning of ours."""
+    for theirs in receipt.lanes:
+        ours = chains.find(tx, lane, theirs.epoch) if theirs.lane is lane else None
+        if ours is None:
+            continue  # another lane, or a chain of a file that was set aside
+        if theirs.next_seq > ours.next_seq or _digest_at(tx, ours, theirs.next_seq - 1) != theirs.head_hash:
+            return True
+    return False
 
 
 def _is_frozen(tx: Transaction, lane: Lane) -> bool:
     """Whether head office set our last packet of this lane aside over two histories.
 
     Its head alone does not tell the machine that was there first: that one's chain is the one head office knows. It
-    stays so from round to round until head office accepts one again.
+    stays so from round to round until head office accepts one again, or another chain was begun.
     """
     last = tx.execute(
-        "SELECT verdict, reason FROM outbox_rows JOIN outbox_lanes USING (lane, epoch)"
-        " WHERE lane = ? AND verdict IS NOT NULL ORDER BY seq DESC LIMIT 1",
-        (lane.value,),
+        "SELECT verdict, reason FROM outbox_rows WHERE chain = ? AND verdict IS NOT NULL ORDER BY id DESC LIMIT 1",
+        (chains.current(tx, lane).id,),
     ).fetchone()
     return last is not None and last["verdict"] == Verdict.QUARANTINED and last["reason"] in TWO_HISTORIES
 
 
-def _head_of(receipt: Receipt, lane: Lane, epoch: bytes) -> LaneHead | None:
-    return next((head for head in receipt.lanes if head.lane is lane and head.epoch == epoch), None)
-
-
-def _digest_at(tx: Transaction, ours: Row, seq: int) -> bytes | None:
+def _digest_at(tx: Transaction, ours: Chain, seq: int) -> bytes | None:
     if seq < FIRST_SEQ:
         return NO_HASH
-    row = tx.execute(
-        "SELECT digest FROM outbox_rows WHERE lane = ? AND epoch = ? AND seq = ?", (ours["lane"], ours["epoch"], seq)
-    ).fetchone()
+    row = tx.execute("SELECT digest FROM outbox_rows WHERE chain = ? AND seq = ?", (ours.id, seq)).fetchone()
     return None if row is None else bytes(row["digest"])
 
 

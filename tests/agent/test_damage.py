@@ -12,6 +12,7 @@ from sync.recipients import RecipientPrivateKey, Suite
 from tests.api.rig import Rig, Rigs
 from tests.sync.conftest import a_signer
 from tests.sync.edge.conftest import Desk, DeviceKeys
+from tests.sync.edge.test_outbox import rot
 
 
 def told(rig: Rig) -> list[str]:
@@ -60,8 +61,7 @@ def test_a_chain_that_broke_on_the_disk_is_told(tmp_path: Path) -> None:
     desk.database.close()
     with Rigs(tmp_path) as rig:
         assert told(rig) == []
-        with rig.agent._parts.database.transaction() as tx:
-            tx.execute("UPDATE outbox_rows SET envelope = zeroblob(size)")
+        rot(rig.agent._parts.database)
     with Rigs(tmp_path) as rig:
         assert told(rig) == ["chain_damaged"]
         assert "DAMAGE chain_damaged" in rig.agent.one_line()

@@ -26,10 +26,11 @@ from matcher.quality import QualityReason
 from matcher.template import Template
 from mpos_agent.audit import AuditLog
 from mpos_agent.claim.counter import CardProgress, Counter, FingerPrompt, Queued, Score, Site
+from mpos_agent.claim.document_store import DocumentStore
 from mpos_agent.claim.draft_store import DraftKey, DraftStore
 from mpos_agent.claim.policy import Policy
 from mpos_agent.claim.session import ClaimDesk, ClaimSession
-from mpos_agent.claim.steps.seal import queue_into
+from mpos_agent.claim.steps.seal import part_into, queue_into, state_in
 from mpos_agent.people import People, Role
 from sync import packet as wire
 from sync.edge.clock import HeadOfficeTime, SystemClock
@@ -272,7 +273,7 @@ class Bench:
 
     def packets(self) -> list[ClaimPacket]:
         """What head office would read out of the queue."""
-        rows = self.database.read("SELECT envelope FROM outbox_rows ORDER BY seq")
+        rows = self.database.read("SELECT bytes FROM outbox_envelopes ORDER BY id")
         return [
             wire.decode(open_envelope(verify(bytes(row[0]), self.signer.public_key), self.head_office)) for row in rows
         ]
@@ -334,6 +335,7 @@ def bench(folder: Path, *, site: Site | None = SITE, tables: Tables | None = Non
         head_office, signer = _keys()
         outbox = Outbox(database, real)
         sealer = Sealer("dev-uji-1", signer, [head_office.public], HeadOfficeTime(database, real))
+        draft_key = DraftKey.create_or_load(folder / "draft.key")
         made: list[Bench] = []
 
         def read_card(progress: CardProgress, stop: threading.Event) -> CardRecord:
@@ -358,10 +360,13 @@ def bench(folder: Path, *, site: Site | None = SITE, tables: Tables | None = Non
             read_card=read_card,
             capture=capture,
             matcher=matcher,
-            store=DraftStore(database, DraftKey.create_or_load(folder / "draft.key")),
+            store=DraftStore(database, draft_key),
+            documents=DocumentStore(database, draft_key),
             audit=AuditLog(database, clock),
             people=people,
             outbox_put=queue_into(outbox, sealer),
+            part_put=part_into(outbox, lambda: sealer),
+            claim_row=state_in(outbox),
             site=lambda: site,
             clock=clock,
             tables=tables,

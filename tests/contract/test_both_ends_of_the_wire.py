@@ -33,6 +33,7 @@ from sync.packet import new_packet_id
 from sync.receipt import TWO_HISTORIES, Verdict
 from tests.head_office.conftest import Service
 from tests.head_office.dying_office import MOMENTS
+from tests.sync.edge.test_outbox import rot
 from tests.sync.edge.tls_server import Authority
 from tests.sync.people import matched_claim
 
@@ -227,8 +228,7 @@ def test_a_packet_that_rotted_on_the_disk_does_not_block_the_ones_behind_it(
     device.claim(1)
     spoilt = device.claim(2)
     device.claim(3)
-    with device.database.transaction() as tx:
-        tx.execute("UPDATE outbox_rows SET envelope = zeroblob(size) WHERE id = ?", (spoilt.id,))
+    rot(device.database, spoilt.id)
     result = device.round()
     assert [(row.seq, row.verdict) for row in result.acked] == [
         (1, Verdict.ACCEPTED),

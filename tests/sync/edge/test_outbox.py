@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sync import receipt
+from sync.edge.database import Database
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import TRANSITIONS, ChainPosition, OutboxRow, RowState
 from sync.edge.settlement import Settlement
@@ -49,6 +50,15 @@ def signed(desk: Desk, *verdicts: PacketVerdict, lanes: tuple[LaneHead, ...] = (
 
 def settle(desk: Desk, *verdicts: PacketVerdict, lanes: tuple[LaneHead, ...] = ()) -> Settlement:
     return desk.outbox.settle(signed(desk, *verdicts, lanes=lanes))
+
+
+def rot(database: Database, row_id: int | None = None) -> None:
+    """What a failing disk does to one packet or all: no statement of ours may."""
+    with database.transaction() as tx:
+        guard = tx.execute("SELECT sql FROM sqlite_master WHERE name = 'outbox_sealed'").fetchone()[0]
+        tx.execute("DROP TRIGGER outbox_sealed")
+        tx.execute("UPDATE outbox_envelopes SET bytes = zeroblob(length(bytes)) WHERE id = coalesce(?, id)", (row_id,))
+        tx.execute(guard)
 
 
 def states(desk: Desk) -> list[RowState]:
@@ -192,8 +202,7 @@ def test_a_receipt_over_other_bytes_acknowledges_nothing(desk: Desk) -> None:
 def test_bytes_that_rotted_on_the_disk_are_not_acknowledged_as_the_ones_that_were_sealed(desk: Desk) -> None:
     """Head office holding the true packet says nothing about what is in this file, and the chain check finds it."""
     row = desk.put(1)
-    with desk.database.transaction() as tx:
-        tx.execute("UPDATE outbox_rows SET envelope = zeroblob(size)")
+    rot(desk.database)
     assert settle(desk, verdict_on(row)).acked == ()
     with pytest.raises(ChainError, match="bytes of core 1 have changed"):
         desk.outbox.check_chain()
@@ -221,7 +230,7 @@ def test_not_yours_is_kept_for_a_person_and_never_dropped(desk: Desk) -> None:
     row = desk.put(1)
     (dead,) = settle(desk, verdict_on(row, Verdict.NOT_YOURS)).dead
     assert (dead.state, dead.reason) == (RowState.DEAD, "a_reason")
-    assert desk.database.read("SELECT envelope FROM outbox_rows")[0][0] is not None
+    assert desk.outbox.envelope(dead.id) is not None
     assert desk.outbox.purge(desk.clock.utc() + timedelta(days=9999)) == 0
 
 
@@ -265,7 +274,7 @@ def test_only_bytes_in_custody_are_purged_and_a_stub_stays(desk: Desk) -> None:
     stub = desk.outbox.find(rows[0].packet_id)
     assert stub is not None
     assert (stub.receipt_no, stub.digest) == ("R-1", rows[0].digest)
-    assert desk.database.read("SELECT count(*) FROM outbox_rows WHERE envelope IS NOT NULL")[0][0] == 2
+    assert desk.database.read("SELECT count(*) FROM outbox_envelopes")[0][0] == 2
     assert desk.outbox.check_chain() == 25
 
 
@@ -283,8 +292,8 @@ def test_no_statement_moves_a_row_in_a_way_the_table_of_states_does_not_have(
         with desk.database.transaction() as tx:
             tx.execute(
                 "UPDATE outbox_rows SET state = ?, receipt_id = coalesce(receipt_id, (SELECT id FROM outbox_receipts)),"
-                " envelope = CASE ? WHEN 'PURGED' THEN NULL ELSE envelope END WHERE id = ?",
-                (after.value, after.value, row.id),
+                " resends = resends + ? WHERE id = ?",
+                (after.value, after is RowState.READY, row.id),
             )
 
     if allowed:
@@ -310,8 +319,11 @@ def bring_to(desk: Desk, row: OutboxRow, state: RowState) -> None:
     "statement",
     [
         "DELETE FROM outbox_rows",
-        "UPDATE outbox_rows SET envelope = NULL",
+        "DELETE FROM outbox_envelopes",
+        "UPDATE outbox_envelopes SET bytes = x''",
+        "UPDATE outbox_envelopes SET bytes = bytes",
         "UPDATE outbox_rows SET state = 'ACKED'",
+        "UPDATE outbox_rows SET state = 'PURGED'",
         "UPDATE outbox_rows SET state = 'GONE'",
     ],
 )
@@ -332,7 +344,7 @@ def test_counts_are_true_without_counting(desk: Desk) -> None:
         counted = {
             row["state"]: (row["n"], row["bytes"])
             for row in desk.database.read(
-                "SELECT state, count(*) n, sum(size) bytes FROM outbox_rows WHERE lane = ? GROUP BY state",
+                "SELECT state, count(*) n, sum(size) bytes FROM outbox_stubs WHERE lane = ? GROUP BY state",
                 (counts.lane,),
             )
         }
@@ -356,10 +368,13 @@ def test_the_oldest_waiting_packet_is_known(desk: Desk) -> None:
 def test_the_next_batch_is_found_by_walking_an_index_and_sorting_nothing(desk: Desk) -> None:
     """The cost stays flat from a thousand waiting packets to a million."""
     for sql in (
-        "SELECT * FROM outbox_stubs WHERE lane = 'core' AND state = 'READY' ORDER BY id LIMIT 5",
+        "SELECT * FROM outbox_stubs WHERE chain = 1 AND state = 'READY' AND id > 5 ORDER BY id LIMIT 5",
+        "SELECT * FROM outbox_stubs WHERE chain = 1 AND state = 'READY' AND id < 5 ORDER BY id DESC LIMIT 5",
         "SELECT id FROM outbox_rows WHERE state = 'ACKED' AND acked_at_ms < 5 ORDER BY acked_at_ms LIMIT 5",
         "SELECT * FROM outbox_stubs WHERE packet_id = x'00'",
-        "SELECT digest FROM outbox_rows WHERE lane = 'core' AND epoch = x'00' AND seq = 3",
+        "SELECT digest FROM outbox_rows WHERE chain = 1 AND seq = 3",
+        "SELECT seq FROM outbox_rows WHERE chain = 1 AND seq = (SELECT max(seq) FROM outbox_rows WHERE chain = 1)",
+        "SELECT seq FROM outbox_rows WHERE chain = 1 AND verdict IS NOT NULL ORDER BY id DESC LIMIT 1",
     ):
         plan = " ".join(row["detail"] for row in desk.database.read(f"EXPLAIN QUERY PLAN {sql}"))
         assert "USING" in plan

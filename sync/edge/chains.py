@@ -1,0 +1,145 @@
+"""The chains of the queue: one per lane and epoch, the newest of a lane is the one that grows.
+
+The head of a chain is its last row and stands nowhere else, so that the two can not disagree. A chain that ended
+stays: its packets name their epoch under their signature and are delivered under it, whatever follows.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sync.edge.database import Database, Row, Transaction
+from sync.envelope import FIRST_SEQ, NO_HASH, Lane
+from sync.errors import ChainError
+
+ROWS_AT_ONCE, ENVELOPES_AT_ONCE = 5_000, 64
+"""Of a check: what one step holds in memory (about a megabyte, and at most 25 MB), and how long others wait for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """One chain and its head."""
+
+    id: int
+    lane: Lane
+    epoch: bytes
+    next_seq: int
+    head_hash: bytes
+    total: int
+    """Bytes of every packet ever put into it."""
+    acked: int
+    purged: int
+    dead: int
+    held: int
+    left_bytes: int
+    """Of ``total``, what no longer waits."""
+
+    @property
+    def ready(self) -> int:
+        """Packets that wait."""
+        return self.next_seq - FIRST_SEQ - self.acked - self.purged - self.dead
+
+
+_CHAIN = (
+    "SELECT c.id, lane, epoch, c.acked, c.purged, c.dead, c.held, c.left_bytes, r.seq, r.digest, r.total"
+    " FROM outbox_chains c LEFT JOIN outbox_rows r"
+    " ON r.chain = c.id AND r.seq = (SELECT max(seq) FROM outbox_rows WHERE chain = c.id)"
+)
+
+
+def current(tx: Transaction, lane: Lane) -> Chain:
+    """The chain of a lane that grows."""
+    return _from(
+        tx.execute(
+            f"{_CHAIN} WHERE c.id = (SELECT max(id) FROM outbox_chains WHERE lane = ?)",  # noqa: S608 - fixed words
+            (lane.value,),
+        ).fetchone()
+    )
+
+
+def of_lane(tx: Transaction, lane: Lane) -> list[Chain]:
+    """Every chain of a lane, the one that grows last."""
+    found = tx.execute(f"{_CHAIN} WHERE lane = ? ORDER BY c.id", (lane.value,))
+    return [_from(row) for row in found.fetchall()]
+
+
+def find(tx: Transaction, lane: Lane, epoch: bytes) -> Chain | None:
+    """The chain of that lane and epoch, if it is ours."""
+    row = tx.execute(
+        f"{_CHAIN} WHERE lane = ? AND epoch = ?",
+        (lane.value, epoch),
+    ).fetchone()
+    return None if row is None else _from(row)
+
+
+def begin(tx: Transaction, lane: Lane, epoch: bytes) -> None:
+    """From now on packets of this lane go into a new chain."""
+    tx.execute("INSERT INTO outbox_chains (lane, epoch) VALUES (?, ?)", (lane.value, epoch))
+
+
+def check(database: Database, most_bytes: int | None = None) -> int:
+    """Walk every chain from its first packet to its head; gives the number of packets.
+
+    The links of all of them are followed. Bytes are hashed where they are still owed: of packets that wait, oldest
+    first, up to ``most_bytes`` (None: all). Both in steps, so that memory stays small and nobody waits long.
+
+    Raises
+    ------
+    ChainError
+        A gap, a broken link, bytes that are gone, or that no longer have their digest.
+    """
+    walked = 0
+    for chain in database.read("SELECT id, lane FROM outbox_chains ORDER BY id"):
+        seq, previous = FIRST_SEQ, NO_HASH
+        for row in _links(database, chain["id"]):
+            place = f"{chain['lane']} {row['seq']}"
+            if row["seq"] != seq or row["prev_hash"] != previous:
+                raise ChainError(f"the chain is broken at {place}")
+            seq, previous, walked = seq + 1, row["digest"], walked + 1
+        _check_bytes(database, chain, most_bytes)
+    return walked
+
+
+def _links(database: Database, chain: int) -> Iterator[Row]:
+    after = 0
+    while rows := database.read(
+        "SELECT seq, prev_hash, digest FROM outbox_rows WHERE chain = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (chain, after, ROWS_AT_ONCE),
+    ):
+        yield from rows
+        after = rows[-1]["seq"]
+
+
+def _check_bytes(database: Database, chain: Row, most_bytes: int | None) -> None:
+    after, hashed = 0, 0
+    while rows := database.read(
+        "SELECT r.id, seq, digest, bytes FROM outbox_rows r LEFT JOIN outbox_envelopes e ON e.id = r.id"
+        " WHERE chain = ? AND state = 'READY' AND r.id > ? ORDER BY r.id LIMIT ?",
+        (chain["id"], after, ENVELOPES_AT_ONCE),
+    ):
+        for row in rows:
+            if row["bytes"] is None:
+                raise ChainError(f"the bytes of {chain['lane']} {row['seq']} are gone")
+            if hashlib.sha256(row["bytes"]).digest() != row["digest"]:
+                raise ChainError(f"the bytes of {chain['lane']} {row['seq']} have changed")
+            hashed += len(row["bytes"])
+            if most_bytes is not None and hashed >= most_bytes:
+                return
+        after = rows[-1]["id"]
+
+
+def _from(row: Row) -> Chain:
+    begun = row["seq"] is not None
+    return Chain(
+        id=row["id"],
+        lane=Lane(row["lane"]),
+        epoch=row["epoch"],
+        next_seq=row["seq"] + 1 if begun else FIRST_SEQ,
+        head_hash=row["digest"] if begun else NO_HASH,
+        total=row["total"] if begun else 0,
+        acked=row["acked"],
+        purged=row["purged"],
+        dead=row["dead"],
+        held=row["held"],
+        left_bytes=row["left_bytes"],
+    )
