@@ -9,7 +9,7 @@ import dataclasses
 import datetime
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 from uuid import UUID
 
@@ -45,6 +45,7 @@ from mpos_agent.sync_worker import LastRound, SyncWorker
 from sync.edge.database import Database
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import OutboxRow
+from sync.edge.stick import Exported, Position, ReceiptTaken, Stick
 from sync.edge.uploader import RoundResult
 from sync.errors import SyncError
 from sync.packet import Declaration, Relation, Segment
@@ -138,6 +139,8 @@ class Parts:
     sync: SyncWorker
     site: Callable[[], Site | None]
     enrol: Callable[[str, str, str | None], None]
+    stick: Callable[[], Stick]
+    """Raises NotEnrolledError until there is an identity."""
     warm_up: Callable[[], None]
     """Loads the matcher's network; MatcherError."""
     events: EventHub
@@ -304,6 +307,31 @@ class Agent:
         """Make a round now and wait for it."""
         self._refuse_when_stopping()
         return self._parts.sync.round_now(_ROUND_NOW_S)
+
+    def next_stick_file(self, after: Position) -> Exported | None:
+        """The next file of an export to a stick; None when everything waiting is out. The queue does not change.
+
+        Raises NotEnrolledError, SyncError.
+        """
+        self._refuse_when_stopping()
+        made = self._parts.stick().next_file(after)
+        if made is not None:
+            self._parts.audit.record(Act.STICK_EXPORTED, packets=made.packets, size=len(made.body))
+        return made
+
+    def bring_receipt(self, receipt: bytes) -> ReceiptTaken:
+        """Take over a receipt that came back on a stick.
+
+        Raises ReceiptError, StickUnanswerableError, NotEnrolledError, SyncError.
+        """
+        self._refuse_when_stopping()
+        taken = self._parts.stick().bring(receipt)
+        if taken.answer is not None:
+            settlement = taken.answer.settlement
+            self._settled(settlement.acked)
+            if settlement.acked or settlement.dead:
+                self._queue_changed()
+        return taken
 
     def enrol(self, url: str, token: str, ca_pem: str | None) -> Site:
         """Turn a one-time token into this device's identity.
@@ -472,7 +500,14 @@ class Agent:
 
     def round_ended(self, result: RoundResult) -> None:
         """Called by the sync thread after a round with head office."""
-        for row in result.acked:
+        self._settled(result.acked)
+        cause = result.cause.value if result.cause else None
+        self.events.publish(EventKind.SYNC, outcome=result.outcome.value, cause=cause, sent=result.sent)
+        if result.acked or result.dead:
+            self._queue_changed()
+
+    def _settled(self, rows: Iterable[OutboxRow]) -> None:
+        for row in rows:
             self.events.publish(
                 EventKind.RECEIPT,
                 packet_id=str(row.packet_id),
@@ -480,10 +515,6 @@ class Agent:
                 verdict=row.verdict.value if row.verdict else None,
                 reason=row.reason,
             )
-        cause = result.cause.value if result.cause else None
-        self.events.publish(EventKind.SYNC, outcome=result.outcome.value, cause=cause, sent=result.sent)
-        if result.acked or result.dead:
-            self._queue_changed()
 
     def _warm_up(self) -> None:
         try:

@@ -45,7 +45,10 @@ class Act(enum.Enum):
     FALLBACK = "FALLBACK"
     PHOTO_CHECKED = "PHOTO_CHECKED"
     PHOTO_SHOWN = "PHOTO_SHOWN"
+    DOCUMENT_ATTACHED = "DOCUMENT_ATTACHED"
     DOCUMENTS_LISTED = "DOCUMENTS_LISTED"
+    DOCUMENTS_UNREADABLE = "DOCUMENTS_UNREADABLE"
+    SUPPLEMENTED = "SUPPLEMENTED"
     FORM_FILLED = "FORM_FILLED"
     SUMMARY_SHOWN = "SUMMARY_SHOWN"
     CONFIRMED = "CONFIRMED"
@@ -65,6 +68,7 @@ class Act(enum.Enum):
     STOPPED = "STOPPED"
     PACKET_SETTLED = "PACKET_SETTLED"
     PACKET_PURGED = "PACKET_PURGED"
+    STICK_EXPORTED = "STICK_EXPORTED"
 
 
 def _member(value: object) -> object:
@@ -134,6 +138,8 @@ FACTS: Final[Mapping[str, Callable[[object], object]]] = {
     "photo_shown": _flag,
     "pending": _flag,
     "documents": _whole(0, 500),
+    "document": _whole(0, 500),
+    "pages": _whole(0, 500),
     "missing": _whole(0, 500),
     "cautions": _whole(0, 500),
     "blocks": _whole(0, 500),

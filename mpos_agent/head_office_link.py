@@ -12,10 +12,12 @@ from mpos_agent.log import happening
 from sync.edge import enrolment
 from sync.edge.breaker import Breaker
 from sync.edge.clock import Clock, HeadOfficeTime
+from sync.edge.database import Database
 from sync.edge.head_office_client import HeadOfficeClient, Timeouts
 from sync.edge.identity import Identity
 from sync.edge.outbox import Outbox
 from sync.edge.sealing import Sealer
+from sync.edge.stick import Stick
 from sync.edge.uploader import Uploader
 from sync.errors import AuthorityFileError
 from sync.errors import NotEnrolledError as NoIdentityError
@@ -88,6 +90,19 @@ class HeadOfficeLink:
                 draw=self._draw,
             )
         return self._uploader
+
+    def stick(self, database: Database) -> Stick:
+        """Batches out and receipts in by stick, as rounds make and take them. Raises NotEnrolledError."""
+        identity, uploader = self._required(), self.uploader()
+        return Stick(
+            database,
+            self._outbox,
+            identity.signer,
+            identity.trust,
+            self._clock,
+            checkpoint=lambda: uploader.checkpoint(self._clock.utc()),
+            take=uploader.receipts.take,
+        )
 
     def enrol(self, url: str, token: str, ca_pem: str | None) -> None:
         """Turn a one-time token into the identity.

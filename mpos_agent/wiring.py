@@ -23,11 +23,12 @@ from mpos_agent import __version__
 from mpos_agent.agent import Agent, Parts, Station, Watch
 from mpos_agent.audit import Act, AuditLog
 from mpos_agent.claim.counter import Counter, FingerPrompt, Queued, Site
+from mpos_agent.claim.document_store import DocumentStore
 from mpos_agent.claim.draft_store import DraftKey, DraftStore
 from mpos_agent.claim.local_matcher import LocalMatcher
 from mpos_agent.claim.policy import Policy
 from mpos_agent.claim.session import ClaimDesk
-from mpos_agent.claim.steps.seal import queue_into
+from mpos_agent.claim.steps.seal import part_into, queue_into, state_in
 from mpos_agent.clock import AgentClock
 from mpos_agent.damage import Damage
 from mpos_agent.devices import CardStation, FingerStation
@@ -140,9 +141,12 @@ def _build(settings: Settings, database: Database) -> Agent:
             capture=capture,
             matcher=matcher,
             store=DraftStore(database, draft_key),
+            documents=DocumentStore(database, draft_key),
             audit=audit,
             people=people,
             outbox_put=outbox_put,
+            part_put=part_into(outbox, link.sealer),
+            claim_row=state_in(outbox),
             site=site,
             clock=clock,
             tables=tables,
@@ -154,6 +158,7 @@ def _build(settings: Settings, database: Database) -> Agent:
 
     def tidy() -> None:
         desk.expire()
+        desk.pack()
         if settings.upload.retention_days is not None:
             _purge(device_clock.utc() - timedelta(days=settings.upload.retention_days), database, outbox, audit)
 
@@ -185,6 +190,7 @@ def _build(settings: Settings, database: Database) -> Agent:
             ),
             site=site,
             enrol=link.enrol,
+            stick=lambda: link.stick(database),
             warm_up=matcher.warm_up,
             events=events,
             sign_ins=SignIns(idle_s=settings.api.sign_in_idle_s, monotonic=clock.monotonic),

@@ -1,6 +1,7 @@
 """How the command line reaches the daemon: HTTP over the agent's Unix socket, with a credential."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,17 @@ class RemoteError(AgentError):
     def __init__(self, status: int, body: Mapping[str, Any]) -> None:
         super().__init__(str(body.get("detail") or body.get("cause") or status))
         self.status, self.body = status, dict(body)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StickFile:
+    """One file for a stick, as the daemon made it."""
+
+    name: str
+    body: bytes
+    packets: int
+    after: str
+    """What to ask the next file with."""
 
 
 class AgentClient:
@@ -61,6 +73,21 @@ class AgentClient:
         if answer.is_error:
             raise _refusal(answer)
         return answer.content
+
+    def next_stick_file(self, after: str) -> StickFile | None:
+        """The next file of an export; None when everything waiting is out. Raises as :meth:`get`."""
+        with self._translated():
+            answer = self._http.post("/v1/stick/export", params={"after": after})
+        if answer.is_error:
+            raise _refusal(answer)
+        if answer.status_code == httpx.codes.NO_CONTENT:
+            return None
+        told = answer.headers
+        return StickFile(told["X-Stick-Name"], answer.content, int(told["X-Stick-Packets"]), told["X-Stick-After"])
+
+    def bring_receipt(self, receipt: bytes) -> dict[str, Any]:
+        """Hand over one receipt from a stick. Raises as :meth:`get`."""
+        return self._answer("POST", "/v1/stick/receipt", content=receipt)
 
     @contextlib.contextmanager
     def events(self) -> Iterator[Iterator[dict[str, Any]]]:

@@ -9,6 +9,7 @@ from config.schema import Language, Zone
 from mpos_agent.api.callers import Scope
 from mpos_agent.claim.draft import FallbackCode, WithdrawReason
 from mpos_agent.people import Role
+from sync.edge.stick import Brought
 from sync.packet import ConsentMethod, Declaration, IdentitySource, PhotoCompare, Relation, Segment
 
 
@@ -109,6 +110,18 @@ class SyncReply(Message):
     accepted: int
     held: int
     next_round_s: float | None
+
+
+class StickReceiptReply(Message):
+    """What a receipt from a stick came to."""
+
+    brought: Brought
+    """``settled``; ``known``: taken over before; ``other_device``: left alone."""
+    accepted: int
+    held: int
+    refused: int
+    left: int
+    """Named by head office and not taken: they go out with the next export."""
 
 
 class SiteReply(Message):

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from sync.checkpoint import MAX_PACKETS, Checkpoint, sign_batch
 from sync.edge.clock import Clock
-from sync.edge.database import Database, Schema
-from sync.edge.settlement import Settlement
+from sync.edge.database import Database, Schema, Transaction
+from sync.edge.outbox import Outbox
+from sync.edge.receipts import Answer
 from sync.edge.uploader import Trust
 from sync.envelope import Lane
 from sync.errors import StickUnanswerableError
@@ -60,7 +61,7 @@ class ReceiptTaken:
     """One receipt and what it changed here."""
 
     brought: Brought
-    settlement: Settlement | None = None
+    answer: Answer | None = None
 
 
 class Stick:
@@ -69,17 +70,18 @@ class Stick:
     def __init__(
         self,
         database: Database,
+        outbox: Outbox,
         signer: Signer,
         trust: Trust,
         clock: Clock,
         *,
         checkpoint: Callable[[], Checkpoint],
-        take: Callable[[VerifiedReceipt], Settlement],
+        take: Callable[[VerifiedReceipt], Answer],
     ) -> None:
         """``checkpoint`` states where the device stands, with a fresh nonce; ``take`` is what a round does with a
         receipt once it is verified.
         """
-        self._database, self._signer, self._trust, self._clock = database, signer, trust, clock
+        self._database, self._outbox, self._signer, self._trust, self._clock = database, outbox, signer, trust, clock
         self._checkpoint, self._take = checkpoint, take
         prepare(database)
 
@@ -93,13 +95,7 @@ class Stick:
             return None
         checkpoint = self._checkpoint()
         body = sign_batch(checkpoint, rows, self._signer)
-        with self._database.transaction() as tx:
-            number = tx.execute(
-                "INSERT INTO stick_exports (nonce, exported_at_ms, packets) VALUES (?, ?, ?)",
-                (checkpoint.nonce, milliseconds(self._clock.utc()), len(rows)),
-            ).lastrowid
-            assert number is not None
-            tx.execute("DELETE FROM stick_exports WHERE number <= ?", (number - EXPORTS_KEPT,))
+        number = self._remember(checkpoint.nonce, len(rows))
         # The name only sorts, so that it may begin anew.
         name = FileName(self._trust.device_id, number % (MAX_NUMBER + 1), checkpoint.nonce, Kind.BATCH)
         return Exported(name, body, len(rows), reached)
@@ -121,20 +117,32 @@ class Stick:
         known = self._database.read("SELECT answered_at_ms FROM stick_exports WHERE nonce = ?", (said.nonce,))
         if not known:
             raise StickUnanswerableError("this receipt answers an export that is no longer remembered")
-        with self._database.transaction() as tx:
-            settlement = self._take(verified)
-            tx.execute(
-                "UPDATE stick_exports SET answered_at_ms = ? WHERE nonce = ?",
-                (milliseconds(self._clock.utc()), said.nonce),
-            )
-        changed = settlement.acked or settlement.dead
-        again = known[0]["answered_at_ms"] is not None and not changed
-        return ReceiptTaken(Brought.KNOWN if again else Brought.SETTLED, settlement)
+        # Custody first: were the mark lost, the same receipt would be taken once more and change nothing.
+        answer = self._take(verified)
+        self._mark_answered(said.nonce)
+        again = known[0]["answered_at_ms"] is not None and not (answer.settlement.acked or answer.settlement.dead)
+        return ReceiptTaken(Brought.KNOWN if again else Brought.SETTLED, answer)
 
-    def answered(self, nonce: bytes) -> bool:
-        """Whether a receipt for that export was taken over, so that its file has done its work."""
-        rows = self._database.read("SELECT answered_at_ms FROM stick_exports WHERE nonce = ?", (nonce,))
-        return bool(rows) and rows[0]["answered_at_ms"] is not None
+    def _remember(self, nonce: bytes, packets: int) -> int:
+        """Keep the nonce of an export, and forget the oldest; gives its running number."""
+        now_ms = milliseconds(self._clock.utc())
+
+        def insert(tx: Transaction) -> int:
+            number = tx.execute(
+                "INSERT INTO stick_exports (nonce, exported_at_ms, packets) VALUES (?, ?, ?)", (nonce, now_ms, packets)
+            ).lastrowid
+            assert number is not None
+            tx.execute("DELETE FROM stick_exports WHERE number <= ?", (number - EXPORTS_KEPT,))
+            return number
+
+        # A full disk is a reason to export, not to refuse it.
+        return self._database.drain(insert)
+
+    def _mark_answered(self, nonce: bytes) -> None:
+        now_ms = milliseconds(self._clock.utc())
+        self._database.drain(
+            lambda tx: tx.execute("UPDATE stick_exports SET answered_at_ms = ? WHERE nonce = ?", (now_ms, nonce))
+        )
 
     def _waiting(self, after: Position) -> tuple[list[bytes], Position]:
         """Envelopes behind ``after`` in order, core first, as many as one file takes; at least one if any waits."""
@@ -142,21 +150,16 @@ class Stick:
         chosen: list[bytes] = []
         room = BATCH_BYTES
         for lane in Lane:
-            stubs = self._database.read(
-                "SELECT id, size FROM outbox_stubs WHERE lane = ? AND state = 'READY' AND id > ? ORDER BY id LIMIT ?",
-                (lane.value, reached.get(lane, 0), MAX_PACKETS - len(chosen)),
-            )
-            for stub in stubs:
-                if chosen and stub["size"] > room:
+            for row in self._outbox.waiting(lane, reached.get(lane, 0), MAX_PACKETS - len(chosen)):
+                if chosen and row.size > room:
                     return chosen, reached
-                found = self._database.read("SELECT envelope FROM outbox_rows WHERE id = ?", (stub["id"],))
-                reached[lane] = stub["id"]
-                if found[0]["envelope"] is None:
-                    continue  # receipted and purged while we looked
-                room -= stub["size"]
-                chosen.append(bytes(found[0]["envelope"]))
+                reached[lane] = row.id
+                envelope = self._outbox.envelope(row.id)
+                if envelope is not None:  # receipted and purged while we looked
+                    room -= row.size
+                    chosen.append(envelope)
             if len(chosen) == MAX_PACKETS:
-                return chosen, reached
+                break
         return chosen, reached
 
 
