@@ -11,10 +11,11 @@ from cryptography.hazmat.primitives import serialization
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from head_office.authenticity import refused
 from head_office.desk.page import Desk
 from head_office.device_registry import DeviceRegistry
 from head_office.errors import CertificateRequiredError, HeadOfficeError, LedgerBrokenError
-from head_office.ingest import Ingest, refused
+from head_office.ingest import Ingest
 from head_office.keys.authority import Authority, KeyRequest
 from head_office.requests_in import read_body
 from head_office.server import peer_certificate

@@ -42,7 +42,8 @@ class LaneHead:
 
     next_seq: int
     head_hash: bytes
-    frozen: bool = False
+    frozen: str | None = None
+    """Why nothing more is accepted in it."""
 
 
 def place(*, seq: int, prev_hash: bytes, head: LaneHead | None, already_here: Callable[[], bool]) -> Placement:

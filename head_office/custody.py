@@ -1,11 +1,14 @@
 """The rows of custody: lanes with their heads, packets as they came, alarms. Used inside one ledger transaction."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
+from head_office.authenticity import Checked
 from head_office.checks import LaneHead
-from head_office.ledger.base import Ledger, Row, Transaction
-from sync.envelope import FIRST_SEQ, NO_HASH, Header, Lane
+from head_office.ledger.base import Ledger, Row, Transaction, Value
+from head_office.moment import to_ms
+from sync.envelope import FIRST_SEQ, NO_HASH, Lane
 from sync.receipt import Verdict
 
 MOST_EPOCHS = 64  # A reinstall a month for five years; more is a device that fills our tables.
@@ -32,8 +35,13 @@ class Alarm(StrEnum):
     UNREADABLE = "unreadable"
     NEW_EPOCH = "new_epoch"
     ROLLED_BACK = "rolled_back"
+    CLOCK_ASTRAY = "clock_astray"
     TOO_MANY_EPOCHS = "too_many_epochs"
     PACKET_ID_REUSED = "packet_id_reused"
+    TWO_MACHINES = "two_machines"
+    """A boot of the device that was over is heard of again."""
+    OLD_KEYS = "old_keys"
+    """Somebody holds a connection with keys the device has replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,48 +71,59 @@ class Stored:
     """Why it was quarantined when it came; None when it was not."""
 
 
+LANES = "SELECT lane, epoch, next_seq, head_hash, frozen_reason FROM lanes WHERE device_id = ? ORDER BY opened_at"
+INSERT = (
+    "INSERT INTO packets (receipt_no, device_id, lane, epoch, seq, in_chain, digest, envelope, verdict, reason,"
+    " stored_at, signer_kid, created_wall, created_monotonic_ns, created_boot_id, clock_offset_ms, clock_error_ms,"
+    " opening) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
 def receipt_name(receipt_no: int) -> str:
     """The number as receipts, desk and command line show it."""
     return f"R-{receipt_no:09d}"
 
 
-def lane_head(tx: Transaction, key: LaneKey) -> LaneHead | None:
-    rows = tx.execute(
-        "SELECT next_seq, head_hash, frozen_reason FROM lanes WHERE device_id = ? AND lane = ? AND epoch = ?",
-        (key.device_id, key.lane, key.epoch),
-    )
-    if not rows:
-        return None
-    return LaneHead(rows[0]["next_seq"], bytes(rows[0]["head_hash"]), rows[0]["frozen_reason"] is not None)
+def lane_heads(tx: Transaction, device_id: str) -> dict[LaneKey, LaneHead]:
+    """Every chain of a device."""
+    return heads_of(device_id, tx.execute(LANES, (device_id,)))
 
 
-def open_lane(tx: Transaction, key: LaneKey, now_ms: int) -> None:
-    """Begin a chain that was announced; an alarm when the lane had another epoch before."""
-    earlier = tx.execute("SELECT count(*) AS n FROM lanes WHERE device_id = ? AND lane = ?", (key.device_id, key.lane))
-    if earlier[0]["n"] >= MOST_EPOCHS:
+def heads_of(device_id: str, rows: list[Row]) -> dict[LaneKey, LaneHead]:
+    """The result of :data:`LANES`, typed."""
+    return {
+        LaneKey(device_id, Lane(row["lane"]), bytes(row["epoch"])): LaneHead(
+            row["next_seq"], bytes(row["head_hash"]), row["frozen_reason"]
+        )
+        for row in rows
+    }
+
+
+def open_lane(tx: Transaction, key: LaneKey, now_ms: int, *, earlier: int) -> bool:
+    """Begin a chain that was announced; False when the lane has had too many epochs.
+
+    ``earlier`` counts the lane's epochs so far: any raise an alarm.
+    """
+    if earlier >= MOST_EPOCHS:
         alarm(tx, Alarm.TOO_MANY_EPOCHS, Place(key, FIRST_SEQ), now_ms)
-        return
+        return False
     tx.execute(
         "INSERT INTO lanes (device_id, lane, epoch, next_seq, head_hash, opened_at) VALUES (?, ?, ?, ?, ?, ?)",
         (key.device_id, key.lane, key.epoch, FIRST_SEQ, NO_HASH, now_ms),
     )
-    if earlier[0]["n"]:
+    if earlier:
         alarm(tx, Alarm.NEW_EPOCH, Place(key, FIRST_SEQ), now_ms)
+    return True
 
 
-def advance(tx: Transaction, key: LaneKey, head: LaneHead) -> None:
-    tx.execute(
-        "UPDATE lanes SET next_seq = ?, head_hash = ? WHERE device_id = ? AND lane = ? AND epoch = ?",
-        (head.next_seq, head.head_hash, key.device_id, key.lane, key.epoch),
-    )
-
-
-def freeze(tx: Transaction, key: LaneKey, reason: str) -> None:
-    """The head stays where it is; whatever follows is set aside. Nothing here ends it: a new epoch, or a new device."""
-    tx.execute(
-        "UPDATE lanes SET frozen_reason = ? WHERE device_id = ? AND lane = ? AND epoch = ?",
-        (reason, key.device_id, key.lane, key.epoch),
-    )
+def advance(tx: Transaction, heads: Mapping[LaneKey, LaneHead]) -> None:
+    """Write heads that moved or froze. A frozen one stays where it is; a new epoch, or a new device, goes on."""
+    for key, head in heads.items():
+        tx.execute(
+            "UPDATE lanes SET next_seq = ?, head_hash = ?, frozen_reason = ?"
+            " WHERE device_id = ? AND lane = ? AND epoch = ?",
+            (head.next_seq, head.head_hash, head.frozen, key.device_id, key.lane, key.epoch),
+        )
 
 
 def stored(tx: Transaction, place: Place, digest: bytes) -> Stored | None:
@@ -120,46 +139,49 @@ def stored(tx: Transaction, place: Place, digest: bytes) -> Stored | None:
     return Stored(row["receipt_no"], row["stored_at"], row["reason"] if row["verdict"] == Verdict.QUARANTINED else None)
 
 
-def take(
-    tx: Transaction,
-    place: Place,
-    envelope: bytes,
-    digest: bytes,
-    *,
-    in_chain: bool,
-    verdict: Verdict,
-    reason: str | None,
-    now_ms: int,
-    header: Header | None,
-    signer_kid: bytes | None,
-) -> Stored:
-    """Store an envelope exactly as it came. ``header`` is None when it could not be read or was not authentic."""
-    created = header.created if header else None
-    rows = tx.execute(
-        "INSERT INTO packets (device_id, lane, epoch, seq, in_chain, digest, envelope, verdict, reason, stored_at,"
-        " signer_kid, created_wall, created_monotonic_ns, created_boot_id, clock_offset_ms, clock_error_ms, opening)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING receipt_no",
-        (
-            place.key.device_id,
-            place.key.lane,
-            place.key.epoch,
-            place.seq,
-            int(in_chain),
-            digest,
-            envelope,
-            verdict,
-            reason,
-            now_ms,
-            signer_kid,
-            round(created.wall_utc.timestamp() * 1000) if created else None,
+@dataclass(frozen=True, slots=True)
+class PacketRow:
+    """One envelope to be stored exactly as it came."""
+
+    receipt_no: int
+    place: Place
+    packet: Checked
+    _: KW_ONLY
+    in_chain: bool
+    verdict: Verdict
+    reason: str | None
+    now_ms: int
+
+    def values(self) -> tuple[Value, ...]:
+        """In the order of :data:`INSERT`; what a header says that could not be read or proved is left empty."""
+        key, packet, header = self.place.key, self.packet, self.packet.header
+        created = header.created if header else None
+        return (
+            self.receipt_no,
+            key.device_id,
+            key.lane.value,
+            key.epoch,
+            self.place.seq,
+            int(self.in_chain),
+            packet.digest,
+            packet.envelope,
+            self.verdict.value,
+            self.reason,
+            self.now_ms,
+            packet.signer_kid,
+            to_ms(created.wall_utc) if created else None,
             created.monotonic_ns if created else None,
             created.boot_id if created else None,
             created.clock_offset_ms if created else None,
             created.clock_error_ms if created else None,
-            Opening.WAITING if verdict is Verdict.ACCEPTED else Opening.HELD,
-        ),
-    )
-    return Stored(rows[0]["receipt_no"], now_ms, reason if verdict is Verdict.QUARANTINED else None)
+            Opening.WAITING.value if self.verdict is Verdict.ACCEPTED else Opening.HELD.value,
+        )
+
+
+def insert(tx: Transaction, rows: Sequence[PacketRow]) -> None:
+    """Store envelopes."""
+    if rows:
+        tx.execute_many(INSERT, [row.values() for row in rows])
 
 
 def alarm(tx: Transaction, kind: Alarm, place: Place, now_ms: int) -> None:

@@ -68,6 +68,8 @@ def serve(
         server = make_server(app, home, host, port, listening)
         server.run()
         notify("STOPPING=1")
+        if not broken:
+            ingest.close()
     finally:
         worker.stop()
         ledger.close()

@@ -126,6 +126,26 @@ class Verified:
     """The outer protected header as it travelled: external data of the encryption."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An envelope that was read and whose signature nobody has checked yet."""
+
+    header: Header
+    kid: bytes
+    """The key it says it was signed with."""
+    digest: bytes
+    """SHA-256 of the whole envelope, as it came."""
+    signed: cose.Sign1 = field(repr=False)
+
+    def verified(self, public_key: PublicKey) -> Verified:
+        """The same, proved. Raises EnvelopeError."""
+        try:
+            self.signed.verify(public_key)
+        except CoseError as error:
+            raise _as_envelope_error(error) from error
+        return Verified(self.header, self.signed.payload, self.digest, self.signed.protected)
+
+
 def seal(
     packet: bytes,
     header: Header,
@@ -150,13 +170,13 @@ def verify(envelope: bytes, public_key: PublicKey) -> Verified:
 
     The suites inside are not looked at: what is authentic is taken into custody even when it can not be opened.
     """
+    return read_envelope(envelope).verified(public_key)
+
+
+def read_envelope(envelope: bytes) -> Claimed:
+    """What the envelope says of itself, for who must first find the key to check it with. Raises EnvelopeError."""
     signed = _parse(envelope)
-    header = _read_header(signed.headers[HEADER_LABEL])
-    try:
-        signed.verify(public_key)
-    except CoseError as error:
-        raise _as_envelope_error(error) from error
-    return Verified(header, signed.payload, envelope_digest(envelope), signed.protected)
+    return Claimed(_read_header(signed.headers[HEADER_LABEL]), signed.kid, envelope_digest(envelope), signed)
 
 
 def read_header(envelope: bytes) -> Header:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from head_office.checks import Placement
-from head_office.ingest import FREEZING
+from head_office.round import FREEZING
 from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
 from head_office.moment import utc_now

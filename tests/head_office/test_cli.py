@@ -163,6 +163,7 @@ def test_what_a_batch_brought_does_not_count_as_waiting_on_the_device(office: Of
     home = str(office.home.folder)
     for packets, left in (((first, second), 1), ((first, second), 1), ((third,), 2), ((), 3)):
         office.ingest.receive(device.tls_certificate, device.batch(*packets, checkpoint=said))
+        office.ingest.close()  # What an idle poll said is in memory until then.
         (listed,) = json.loads(run("devices", "list", "--home", home, "--json").stdout)
         assert listed["waiting"] == left
 

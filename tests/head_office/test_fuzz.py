@@ -60,7 +60,8 @@ def test_a_damaged_batch_is_refused_or_answered(shared: tuple[Office, Device], d
     """Bits flipped, cut or inserted anywhere in a real batch: refused, or answered packet by packet."""
     office, device = shared[0], shared[0].device()
     body = bytearray(device.batch(device.seal(number=1), device.seal(number=2)))
-    at = data.draw(st.integers(0, len(body) - 1))
+    # Compressed content is never quite the same length twice; what is drawn must not depend on it.
+    at = data.draw(st.integers(0, 4095)) % len(body)
     match data.draw(st.sampled_from(("flip", "cut", "insert"))):
         case "flip":
             body[at] ^= 1 << data.draw(st.integers(0, 7))

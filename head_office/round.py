@@ -1,0 +1,219 @@
+"""One batch inside its transaction: each packet judged by its place, all of it written at the end.
+
+Whatever is authentic is taken into custody, if need be in quarantine with a reason. What is not authentic is not:
+except that a queue in the field must not stand still behind one rotten row. When authentic packets follow, the
+spoilt bytes are kept as the evidence of their place, quarantined, and the chain goes on with the hash that the
+next authentic packet names. Should the true packet turn up later, it is a fork: kept, set aside, looked at.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from head_office import custody, events
+from head_office.authenticity import Checked
+from head_office.checks import LaneHead, Placement, place
+from head_office.custody import Alarm, LaneKey, Place, Stored
+from head_office.heard import CLOCK_ASTRAY_MS
+from head_office.ledger.base import Transaction
+from head_office.moment import from_ms, to_ms
+from sync import receipt as reply
+from sync.checkpoint import Checkpoint
+from sync.envelope import FIRST_SEQ, NO_HASH
+from sync.errors import Refusal
+from sync.receipt import PacketVerdict, Verdict
+
+log = logging.getLogger(__name__)
+
+MOST_HEADS = 64  # What a receipt has room for.
+FREEZING = {Placement.FORK: Alarm.FORK, Placement.CHAIN_BROKEN: Alarm.CHAIN_BROKEN}
+
+
+class Round:
+    """Lane heads move in memory; packets, heads and alarms are written by :meth:`finish`."""
+
+    def __init__(
+        self, tx: Transaction, checkpoint: Checkpoint, packets: Sequence[Checked], now_ms: int, *, carried: bool
+    ) -> None:
+        """``carried``: the batch came as a file, perhaps long after later ones, so that an old state alarms nobody."""
+        self._tx, self._now_ms = tx, now_ms
+        self._device_id = checkpoint.device_id
+        self._heads = custody.lane_heads(tx, self._device_id)
+        self._before = dict(self._heads)
+        self._announced = [LaneKey(self._device_id, state.lane, state.epoch) for state in checkpoint.lanes]
+        self._numbers = iter(tx.receipt_numbers(len(packets)) if packets else ())
+        self._rows: list[custody.PacketRow] = []
+        self._taken: dict[tuple[Place, bytes], Stored] = {}
+        self._spoilt: list[Checked] = []
+        self._answered: set[bytes] = set()
+        self._verdicts: list[PacketVerdict] = []
+        self._open_lanes(checkpoint, carried=carried)
+        for packet in packets:
+            self._add(packet)
+
+    def _open_lanes(self, checkpoint: Checkpoint, *, carried: bool) -> None:
+        """Begin the chains a checkpoint announces; alarm when one is shorter than what the device sent us before."""
+        for key, state in zip(self._announced, checkpoint.lanes, strict=True):
+            head = self._heads.get(key)
+            if head is None:
+                epochs = sum(other.lane is key.lane for other in self._heads)
+                if custody.open_lane(self._tx, key, self._now_ms, earlier=epochs):
+                    self._heads[key] = self._before[key] = LaneHead(FIRST_SEQ, NO_HASH)
+            elif state.next_seq < head.next_seq and not carried:
+                # Not frozen on this alone: an old batch sent again by somebody on the way looks the same. Two
+                # different packets under one number freeze the lane.
+                self._alarm(Alarm.ROLLED_BACK, Place(key, state.next_seq))
+        if not carried and abs(self._now_ms - to_ms(checkpoint.wall_utc)) > CLOCK_ASTRAY_MS:
+            for key in self._announced:
+                self._alarm(Alarm.CLOCK_ASTRAY, Place(key, FIRST_SEQ))
+
+    def finish(self) -> tuple[tuple[PacketVerdict, ...], tuple[reply.LaneHead, ...]]:
+        """Write packets and heads; return the verdicts, and each chain that was announced or written to."""
+        self._settle_spoilt()
+        custody.insert(self._tx, self._rows)
+        moved = [key for key, head in self._heads.items() if head != self._before.get(key)]
+        custody.advance(self._tx, {key: self._heads[key] for key in moved})
+        # Announced chains first: the receipt has room for those in any case.
+        told = dict.fromkeys(key for key in (*self._announced, *moved) if key in self._heads)
+        heads = tuple(
+            reply.LaneHead(
+                lane=key.lane, epoch=key.epoch, next_seq=head.next_seq, head_hash=head.head_hash, frozen=head.frozen
+            )
+            for key, head in ((key, self._heads[key]) for key in list(told)[:MOST_HEADS])
+        )
+        return tuple(self._verdicts), heads
+
+    def _add(self, packet: Checked) -> None:
+        """Judge one packet."""
+        if packet.refusal is not None or packet.header is None:
+            self._spoilt.append(packet)
+            return
+        key = LaneKey(self._device_id, packet.header.lane, packet.header.epoch)
+        spot = Place(key, packet.header.seq)
+        if self._spoilt:
+            self._bridge(spot, packet.header.prev_hash)
+            self._settle_spoilt()
+        head = self._heads.get(key)
+        placement = place(
+            seq=spot.seq,
+            prev_hash=packet.header.prev_hash,
+            head=head,
+            already_here=lambda: self._stored(spot, packet.digest) is not None,
+        )
+        match placement:
+            case Placement.NEXT:
+                self._take(spot, packet, Verdict.ACCEPTED, None, in_chain=True)
+                self._heads[key] = LaneHead(spot.seq + 1, packet.digest)
+            case Placement.DUPLICATE:
+                before = self._stored(spot, packet.digest)
+                assert before is not None  # place() has just found it, inside the same transaction
+                self._say_again(spot, packet.digest, before)
+            case Placement.GAP | Placement.EPOCH_UNKNOWN:
+                self._say(spot, packet.digest, Verdict.RETRY_LATER, placement.value, None)
+            case Placement.FORK | Placement.CHAIN_BROKEN | Placement.LANE_FROZEN:
+                self._take(spot, packet, Verdict.QUARANTINED, placement.value, in_chain=False)
+                if placement in FREEZING and head is not None:
+                    self._alarm(FREEZING[placement], spot)
+                    self._heads[key] = LaneHead(head.next_seq, head.head_hash, frozen=placement.value)
+                    log.error("%s: lane %s frozen at %d: %s", key.device_id, key.lane, spot.seq, placement.value)
+
+    def _stored(self, spot: Place, digest: bytes) -> Stored | None:
+        return self._taken.get((spot, digest)) or custody.stored(self._tx, spot, digest)
+
+    def _alarm(self, kind: Alarm, spot: Place) -> None:
+        custody.alarm(self._tx, kind, spot, self._now_ms)
+
+    def _bridge(self, successor: Place, prev_hash: bytes) -> None:
+        """Put the spoilt packets that stand directly before an authentic one into their places.
+
+        Their numbers follow from its own. Places already filled with these bytes answer as duplicates; places the
+        chain still waits for are filled with them, as evidence, and the chain goes on with ``prev_hash``.
+        """
+        head = self._heads.get(successor.key)
+        if head is None or head.frozen:
+            return
+        for behind in range(min(len(self._spoilt), successor.seq - FIRST_SEQ), 0, -1):
+            packet, spot = self._spoilt[-behind], Place(successor.key, successor.seq - behind)
+            if not _could_be_at(packet, spot):
+                continue
+            before = self._stored(spot, packet.digest)
+            if before is not None:
+                self._say_again(spot, packet.digest, before)
+            elif spot.seq == head.next_seq and self._reaches(successor, behind):
+                self._take(spot, packet, Verdict.QUARANTINED, packet.refusal, in_chain=True)
+                self._alarm(Alarm.UNREADABLE, spot)
+                head = LaneHead(spot.seq + 1, prev_hash if behind == 1 else packet.digest)
+                self._heads[successor.key] = head
+            else:
+                continue
+            self._answered.add(packet.digest)
+
+    def _reaches(self, successor: Place, behind: int) -> bool:
+        """Whether the rest of the run can fill every place up to the authentic packet."""
+        return all(
+            _could_be_at(self._spoilt[-at], Place(successor.key, successor.seq - at)) for at in range(behind, 0, -1)
+        )
+
+    def _settle_spoilt(self) -> None:
+        """Answer what is not authentic and has no authentic successor: nothing is stored."""
+        for packet in self._spoilt:
+            header = packet.header
+            if packet.digest in self._answered:
+                continue
+            if header is None:
+                # Without a readable place there is nothing a verdict could name.
+                log.warning("%s sent %d unreadable bytes: %s", self._device_id, len(packet.envelope), packet.refusal)
+                continue
+            spot = Place(LaneKey(self._device_id, header.lane, header.epoch), header.seq)
+            before = self._stored(spot, packet.digest) if _could_be_at(packet, spot) else None
+            if before is not None:
+                self._say_again(spot, packet.digest, before)
+            else:
+                # Kept by the device: an unknown key may be our fault, and spoilt bytes get their place once an
+                # authentic packet stands behind them.
+                theirs = packet.refusal == Refusal.WRONG_DEVICE
+                verdict = Verdict.NOT_YOURS if theirs else Verdict.RETRY_LATER
+                self._say(spot, packet.digest, verdict, packet.refusal, None)
+        self._spoilt.clear()
+
+    def _take(self, spot: Place, packet: Checked, verdict: Verdict, reason: str | None, *, in_chain: bool) -> None:
+        row = custody.PacketRow(
+            next(self._numbers), spot, packet, in_chain=in_chain, verdict=verdict, reason=reason, now_ms=self._now_ms
+        )
+        self._rows.append(row)
+        kept = Stored(row.receipt_no, self._now_ms, reason if verdict is Verdict.QUARANTINED else None)
+        self._taken[spot, packet.digest] = kept
+        self._say(spot, packet.digest, verdict, reason, kept)
+        if verdict is Verdict.QUARANTINED:
+            events.packet_quarantined(
+                self._tx, spot.key.device_id, row.receipt_no, at_ms=self._now_ms, reason=reason or verdict.value
+            )
+
+    def _say_again(self, spot: Place, digest: bytes, before: Stored) -> None:
+        """Repeat what was said of these bytes. One that is held is told to be held again: the first reply may be lost,
+        and "duplicate" alone would sound as good as accepted.
+        """
+        verdict = Verdict.DUPLICATE if before.held_because is None else Verdict.QUARANTINED
+        self._say(spot, digest, verdict, before.held_because, before)
+
+    def _say(self, spot: Place, digest: bytes, verdict: Verdict, reason: str | None, kept: Stored | None) -> None:
+        self._verdicts.append(
+            PacketVerdict(
+                lane=spot.key.lane,
+                epoch=spot.key.epoch,
+                seq=spot.seq,
+                digest=digest,
+                verdict=verdict,
+                reason=reason,
+                receipt_no=custody.receipt_name(kept.receipt_no) if kept else None,
+                stored_at=from_ms(kept.stored_at_ms) if kept else None,
+            )
+        )
+
+
+def _could_be_at(packet: Checked, spot: Place) -> bool:
+    """Unreadable bytes could be anything of their sender; readable ones must say this place, and this sender."""
+    header = packet.header
+    if header is None:
+        return True
+    mine = (header.device_id, header.lane, header.epoch, header.seq)
+    return mine == (spot.key.device_id, spot.key.lane, spot.key.epoch, spot.seq)
