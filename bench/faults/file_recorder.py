@@ -86,8 +86,8 @@ def _steps(call: str, arguments: str, result: int, folder: Path, marks: Path) ->
         return
     path = Path(_text(file[1]))
     rest = arguments[file.end() :].removeprefix(", ")
-    if path == marks and call == "write":
-        yield from (Mark(line) for line in _bytes(rest).decode("ascii").splitlines())
+    if path == marks and call == "writev":
+        yield from (Mark(line) for line in _bytes(rest[rest.index('"') :]).decode("ascii").splitlines())
     elif path.is_relative_to(folder):
         name = str(path.relative_to(folder))
         match call:

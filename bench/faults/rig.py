@@ -96,7 +96,8 @@ class Marks:
         self._say(f"A {digest.hex()}")
 
     def _say(self, line: str) -> None:
-        os.write(self._handle, f"{line}\n".encode("ascii"))
+        # A call nothing else makes, so that a tool that breaks every write leaves the record of it whole.
+        os.writev(self._handle, [f"{line}\n".encode("ascii")])
 
 
 @dataclass
@@ -288,14 +289,15 @@ def found_office(folder: Path) -> Home:
     return home
 
 
-def queue_of(database: Database, device_id: str, receipt_keys: dict[bytes, PublicKey]) -> tuple[list[Held], list[Purged]]:
+def queue_of(device: Device) -> tuple[list[Held], list[Purged]]:
     """What a device's file holds: waiting with bytes, and purged with or without proof."""
     held, purged = [], []
+    database, device_id, keys = device.database, device.identity.device_id, device.identity.receipt_keys
     for row in database.read("SELECT * FROM outbox_rows ORDER BY id"):
         place = Place(device_id, row["lane"], bytes(row["epoch"]), row["seq"])
         if row["state"] == "PURGED" or row["envelope"] is None:
             proof = database.read("SELECT raw FROM outbox_receipts WHERE id = ?", (row["receipt_id"],))
-            proved = bool(proof) and _proves(bytes(proof[0]["raw"]), receipt_keys, device_id, bytes(row["digest"]))
+            proved = bool(proof) and _proves(bytes(proof[0]["raw"]), keys, device_id, bytes(row["digest"]))
             purged.append(Purged(place, bytes(row["digest"]), proved))
         elif row["state"] in ("READY", "DEAD"):
             held.append(Held(place, envelope_digest(bytes(row["envelope"]))))
@@ -322,7 +324,7 @@ def history_of(told: Told, devices: Sequence[Device], office: Office, *, drained
     waiting: list[Held] = []
     purged: list[Purged] = []
     for device in devices:
-        held, gone = queue_of(device.database, device.identity.device_id, device.identity.receipt_keys)
+        held, gone = queue_of(device)
         waiting += held
         purged += gone
     return History(

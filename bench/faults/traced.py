@@ -46,21 +46,30 @@ def run_traced(steps: Callable[[], None], strace: Sequence[str], errors: Path) -
         os.close(releases)
         _in_child(steps, waits, errors)
     os.close(waits)
-    tracer = subprocess.Popen(
-        ["strace", *strace, "-p", str(child)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
     try:
-        _wait_until_traced(child, tracer)
+        tracer = attach(child, strace)
         os.write(releases, b"go")
-        return wait_for(child)
+        ended = wait_for(child)
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise
     finally:
         os.close(releases)
-        tracer.wait(ATTACH_WITHIN_S)
+    tracer.wait(ATTACH_WITHIN_S)
+    return ended
+
+
+def attach(process: int, strace: Sequence[str]) -> subprocess.Popen[bytes]:
+    """strace on a running process and its threads; it ends with the process."""
+    tracer = subprocess.Popen(
+        ["strace", *strace, "-p", str(process)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _wait_until_traced(process, tracer)
+    return tracer
 
 
 def wait_for(child: int, within_s: float = LONGEST_CHILD_S) -> Ended:

@@ -5,12 +5,12 @@ Each is made from outside, by a subclass or by what is handed in; the programs h
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-from bench.faults.rig import AS_IT_IS, Build
+from bench.faults.rig import Build
 from head_office.checks import Placement
 from head_office.ingest import Ingest
 from head_office.ledger.sqlite import SqliteLedger
@@ -154,5 +154,5 @@ FORGETFUL = Build("head office does not look for duplicates", ingest=_ForgetfulI
 UNWATCHFUL = Build("head office overlooks forks", ingest=_UnwatchfulIngest, wrong="a fork is a gap to it")
 
 POWER_CUT = (DEVICE_NORMAL, DEVICE_OFF, OFFICE_NORMAL, OFFICE_LATE, HASTY)
-REAL = AS_IT_IS
-YEAR = timedelta(days=365)
+
+
