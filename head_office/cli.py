@@ -4,17 +4,15 @@ import getpass
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from head_office import audit, claims, cli_stick, custody
+from head_office import audit, claims, cli_commands, cli_stick, custody
+from head_office.cli_table import iso, print_rows
 from head_office.desk.users import DeskUsers
 from head_office.device_registry import DeviceRegistry
 from head_office.errors import HeadOfficeError, HomeError
@@ -22,16 +20,13 @@ from head_office.keys.authority import Authority
 from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
 from head_office.ledger.sqlite import SqliteLedger
-from head_office.moment import from_ms, utc_now
+from head_office.moment import utc_now
 from head_office.office import POLL_S, open_ledger, serve
 from head_office.server import split_listen
 from sync.enrolment import Site, SiteType
 from sync.errors import WireError
 
 EX_CONFIG, EX_FAILED = 78, 1
-WIDE = 130
-"""Columns of a terminal that has room for a whole list."""
-WHOLE = frozenset({"agenda_no", "receipt_no", "device_id", "kpj", "nik", "npp"})
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 devices_app = typer.Typer(no_args_is_help=True, help="Enrol, list and block devices.")
@@ -46,6 +41,7 @@ for name, group in (
     ("desk-user", desk_user_app),
     ("audit", audit_app),
     ("stick", cli_stick.app),
+    ("commands", cli_commands.app),
 ):
     app.add_typer(group, name=name)
 
@@ -130,8 +126,8 @@ def list_devices(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -
                 "site_type": row["site_type"],
                 "state": row["state"],
                 "state_reason": row["state_reason"],
-                "enrolled_at": _iso(row["enrolled_at"]),
-                "last_seen_at": _iso(row["last_seen_at"]),
+                "enrolled_at": iso(row["enrolled_at"]),
+                "last_seen_at": iso(row["last_seen_at"]),
                 "clock_offset_ms": row["clock_offset_ms"],
                 "packets": row["packets"],
                 "waiting": sum(lane.get("left", lane["depth"]) for lane in heard["lanes"]),
@@ -140,7 +136,7 @@ def list_devices(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -
             }
         )
     shown = ("device_id", "serial", "branch_code", "state", "last_seen_at", "packets", "waiting", "frozen_lanes")
-    _print(
+    print_rows(
         found, shown, as_json, narrow=("device_id", "branch_code", "state", "last_seen_at", "waiting", "frozen_lanes")
     )
 
@@ -190,12 +186,12 @@ def list_claims(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
             "lane": row["lane"],
             "seq": row["seq"],
             "digest": bytes(row["digest"]).hex(),
-            "stored_at": _iso(row["stored_at"]),
+            "stored_at": iso(row["stored_at"]),
         }
         for row in rows
     ]
     shown = ("agenda_no", "receipt_no", "npp", "full_name", "kpj", "nik", "agenda_date", "na_code", "path", "flags")
-    _print(found, shown, as_json, narrow=("agenda_no", "receipt_no", "full_name", "kpj", "path"))
+    print_rows(found, shown, as_json, narrow=("agenda_no", "receipt_no", "full_name", "kpj", "path"))
 
 
 @packets_app.command("quarantined")
@@ -213,12 +209,12 @@ def list_quarantined(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = Fals
             "reason": row["reason"],
             "bytes": row["bytes"],
             "digest": bytes(row["digest"]).hex(),
-            "stored_at": _iso(row["stored_at"]),
+            "stored_at": iso(row["stored_at"]),
         }
         for row in rows
     ]
     shown = ("receipt_no", "device_id", "lane", "seq", "reason", "bytes", "stored_at")
-    _print(found, shown, as_json, narrow=shown[:5])
+    print_rows(found, shown, as_json, narrow=shown[:5])
 
 
 @packets_app.command("alarms")
@@ -228,7 +224,7 @@ def list_alarms(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
         rows = custody.alarms(ledger)
     found = [
         {
-            "at": _iso(row["at"]),
+            "at": iso(row["at"]),
             "kind": row["kind"],
             "device_id": row["device_id"],
             "lane": row["lane"],
@@ -238,7 +234,7 @@ def list_alarms(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
         for row in rows
     ]
     shown = ("at", "kind", "device_id", "lane", "seq")
-    _print(found, shown, as_json, narrow=shown)
+    print_rows(found, shown, as_json, narrow=shown)
 
 
 @desk_user_app.command("add")
@@ -284,40 +280,6 @@ def _ledger(home: Path) -> Iterator[SqliteLedger]:
 def _registry(home: Path) -> Iterator[DeviceRegistry]:
     with _ledger(home) as ledger:
         yield DeviceRegistry(ledger, Authority.load(Home(home)))
-
-
-def _print(found: Sequence[dict[str, object]], shown: Sequence[str], as_json: bool, *, narrow: Sequence[str]) -> None:
-    """JSON; or a table as wide as the terminal, of its ``narrow`` columns where that is small; or, where nobody looks
-    on, one line a row with tabs between, so that nothing is cut off and everything can be copied.
-    """
-    if as_json:
-        print(json.dumps(found, ensure_ascii=False, indent=2))
-        return
-    console = Console()
-    if not console.is_terminal:
-        print("\t".join(shown))
-        for row in found:
-            print("\t".join(_cell(row[column]) for column in shown))
-        return
-    table = Table()
-    columns = shown if console.width >= WIDE else narrow
-    for column in columns:
-        # Numbers people copy or read out stay in one piece; the rest folds, nothing is cropped.
-        whole = max((len(_cell(row[column])) for row in found), default=0) if column in WHOLE else None
-        table.add_column(column.replace("_", " "), overflow="fold", min_width=whole)
-    for row in found:
-        table.add_row(*(escape(_cell(row[column])) for column in columns))
-    console.print(table)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "-" if value is None else str(value)
-
-
-def _iso(ms: int | None) -> str | None:
-    return None if ms is None else from_ms(ms).isoformat(timespec="seconds")
 
 
 def _who() -> str:
