@@ -8,7 +8,8 @@ import signal
 import sys
 from typing import Any
 
-from head_office import cli, round
+from head_office import cli
+from head_office.round import Round
 from sync import receipt as wire
 from sync.keys import Signer
 
@@ -29,7 +30,7 @@ def main() -> None:
         return b""
 
     if moment == MOMENTS[0]:
-        round.Round.finish = die  # type: ignore[method-assign]
+        Round.finish = die  # type: ignore[method-assign]
     elif moment == MOMENTS[1]:
         wire.sign = die
     else:
