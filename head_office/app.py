@@ -1,4 +1,4 @@
-"""The HTTP end: two routes for devices, the desk for people, and errors in words.
+"""The HTTP end: three routes for devices, the desk for people, and errors in words.
 
 Nothing here answers whether a person, a card number or a claim is known: what a device is told depends on its own
 chain only, never on what others have sent.
@@ -17,14 +17,17 @@ from head_office.device_registry import DeviceRegistry
 from head_office.errors import CertificateRequiredError, HeadOfficeError, LedgerBrokenError
 from head_office.ingest import Ingest
 from head_office.keys.authority import Authority, KeyRequest
+from head_office.keys.trust import trusted_at_enrolment
+from head_office.renewal import Renewals
 from head_office.requests_in import read_body
 from head_office.server import peer_certificate
-from sync import enrolment
+from sync import enrolment, renewal
 from sync.checkpoint import MAX_BATCH_BYTES
-from sync.enrolment import EnrolReply, ErrorReply, ReceiptKey
+from sync.enrolment import EnrolReply, ErrorReply
 from sync.errors import WireError
-from sync.keys import Signer, spki
+from sync.keys import Signer
 from sync.recipients import Recipient
+from sync.trust import FIRST_SERIAL
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ RETRY_AFTER_S = 30  # A full disk or a busy ledger is not put right in less.
 
 
 class DeviceRoutes:
-    """``/v1``: enrolment and sync, CBOR in and out."""
+    """``/v1``: enrolment, sync and renewal, CBOR in and out."""
 
     def __init__(
         self,
@@ -41,15 +44,18 @@ class DeviceRoutes:
         authority: Authority,
         signer: Signer,
         recipients: list[Recipient],
+        *,
+        renewals: Renewals,
     ) -> None:
         self._registry, self._ingest = registry, ingest
         self._ca = authority.certificate.public_bytes(serialization.Encoding.DER)
-        self._receipt_keys = (ReceiptKey(kid=signer.kid, spki=spki(signer.public_key)),)
-        self._recipients = tuple(recipients)
+        self._signer, self._recipients = signer, tuple(recipients)
+        self._renewals = renewals
 
     def add_to(self, app: FastAPI) -> None:
         app.add_route("/v1/enrol", self.enrol, methods=["POST"])
         app.add_route("/v1/sync", self.sync, methods=["POST"])
+        app.add_route(renewal.PATH, self.renew, methods=["POST"])
 
     async def enrol(self, request: Request) -> Response:
         body = await read_body(request, enrolment.MAX_MESSAGE_BYTES)
@@ -63,6 +69,7 @@ class DeviceRoutes:
         enrolled = self._registry.enrol(
             asked.token, asked.device_serial, KeyRequest.parse(asked.tls_csr), KeyRequest.parse(asked.signing_csr)
         )
+        trusted = trusted_at_enrolment(self._signer, self._recipients)
         log.info("enrolled %s at %s", enrolled.device_id, enrolled.site.branch_code)
         return enrolment.encode(
             EnrolReply(
@@ -70,9 +77,11 @@ class DeviceRoutes:
                 tls_certificate=enrolled.tls_certificate,
                 signing_certificate=enrolled.signing_certificate,
                 ca_certificate=self._ca,
-                receipt_keys=self._receipt_keys,
-                recipients=self._recipients,
+                receipt_keys=trusted.receipt_keys,
+                recipients=trusted.recipients,
                 site=enrolled.site,
+                # Left out where there was never another list: devices of before do not know the field.
+                trust_serial=trusted.serial if trusted.serial > FIRST_SERIAL else None,
             )
         )
 
@@ -82,6 +91,13 @@ class DeviceRoutes:
             raise CertificateRequiredError("no client certificate")
         body = await read_body(request, MAX_BATCH_BYTES)
         return _cbor(await run_in_threadpool(self._ingest.receive, certificate, body))
+
+    async def renew(self, request: Request) -> Response:
+        certificate = peer_certificate(request)
+        if certificate is None:
+            raise CertificateRequiredError("no client certificate")
+        body = await read_body(request, renewal.MAX_REQUEST_BYTES)
+        return _cbor(await run_in_threadpool(self._renewals.renew, certificate, body))
 
 
 def make_app(devices: DeviceRoutes, desk: Desk, on_broken: Callable[[], None]) -> FastAPI:

@@ -13,7 +13,7 @@ from head_office.device_registry import DeviceRegistry
 from head_office.ingest import Ingest
 from head_office.keys.authority import Authority
 from head_office.keys.home import Home
-from head_office.keys.receipt_key import load_receipt_signer
+from head_office.keys.trust import ReceiptKeys
 from head_office.moment import utc_now
 from head_office.office import POLL_S, open_ledger
 from sync.errors import StickError
@@ -40,7 +40,7 @@ def import_(folder: FolderArgument, home: HomeOption = DEFAULT_HOME, as_json: Js
     try:
         registry = DeviceRegistry(ledger, Authority.load(place))
         # The service's opening worker looks for new packets by itself.
-        ingest = Ingest(ledger, registry, load_receipt_signer(place), utc_now, poll_s=POLL_S, on_stored=lambda: None)
+        ingest = Ingest(ledger, registry, ReceiptKeys(place), utc_now, poll_s=POLL_S, on_stored=lambda: None)
         told = stick.take(StickFolder(folder), ingest.receive_carried, ledger, utc_now, by=_who())
     except StickError as error:
         raise _failed(error) from error

@@ -13,11 +13,13 @@ from enum import StrEnum
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from head_office import audit
+from head_office import audit, clones
+from head_office.custody import Alarm
 from head_office.errors import (
     BadKeyRequestError,
     CertificateExpiredError,
     CertificateRefusedError,
+    CertificateSupersededError,
     DeviceBlockedError,
     HeadOfficeError,
     TokenRefusedError,
@@ -118,8 +120,8 @@ class DeviceRegistry:
             enrolled = Enrolled(
                 device_id,
                 site,
-                self._certify(tx, device_id, Purpose.TLS, tls, now),
-                self._certify(tx, device_id, Purpose.SIGNING, signing, now),
+                self.certify(tx, device_id, Purpose.TLS, tls, now),
+                self.certify(tx, device_id, Purpose.SIGNING, signing, now),
             )
             tx.execute(
                 "UPDATE tokens SET used_at = ?, device_id = ? WHERE token_hash = ?",
@@ -128,12 +130,13 @@ class DeviceRegistry:
             audit.record(tx, at_ms=to_ms(now), who="enrolment", act="device_enrolled", device=device_id)
         return enrolled
 
-    def _certify(self, tx: Transaction, device_id: str, purpose: Purpose, request: KeyRequest, now: datetime) -> bytes:
+    def certify(self, tx: Transaction, device_id: str, purpose: Purpose, request: KeyRequest, now: datetime) -> bytes:
+        """A certificate (DER) for one key of a device, entered. A key that is new to it gets the next number."""
         certificate = self._authority.certify_device(device_id, purpose, request, now)
         der = certificate.public_bytes(serialization.Encoding.DER)
         tx.execute(
-            "INSERT INTO certificates (fingerprint, device_id, purpose, kid, spki, certificate, not_before, not_after)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO certificates (fingerprint, device_id, purpose, kid, spki, certificate, not_before, not_after,"
+            " key_no) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 certificate.fingerprint(hashes.SHA256()),
                 device_id,
@@ -143,9 +146,15 @@ class DeviceRegistry:
                 der,
                 to_ms(certificate.not_valid_before_utc),
                 to_ms(certificate.not_valid_after_utc),
+                _key_no(tx, device_id, purpose, request.spki),
             ),
         )
         return der
+
+    @staticmethod
+    def kid_of(request: KeyRequest) -> bytes:
+        """The id of the key a certificate is asked for."""
+        return key_id(request.public_key)
 
     def _again(self, tx: Transaction, device_id: str, site: Site, tls: KeyRequest, signing: KeyRequest) -> Enrolled:
         rows = tx.execute("SELECT * FROM certificates WHERE device_id = ?", (device_id,))
@@ -155,16 +164,21 @@ class DeviceRegistry:
         except KeyError as error:
             raise TokenRefusedError("used for other keys") from error
 
-    def device_of_certificate(self, der: bytes) -> str:
+    def device_of_certificate(self, der: bytes, *, expired_too: bool = False) -> str:
         """The device a TLS client certificate was given to, if it may be served now.
 
-        Raises CertificateRefusedError, CertificateExpiredError or DeviceBlockedError. TLS has already checked that
-        the certificate is ours and that the peer holds its key.
+        Looked up for each request, whatever connection or resumed TLS session it comes on, so that blocking a device
+        counts at once. ``expired_too`` is for renewal. Raises CertificateRefusedError, CertificateExpiredError,
+        CertificateSupersededError or DeviceBlockedError. TLS has already checked that the certificate is ours and
+        that the peer holds its key.
         """
         fingerprint = x509.load_der_x509_certificate(der).fingerprint(hashes.SHA256())
         rows = self._ledger.read(
-            "SELECT c.device_id, c.not_before, c.not_after, d.state FROM certificates c"
-            " JOIN devices d ON d.device_id = c.device_id WHERE c.fingerprint = ? AND c.purpose = ?",
+            "SELECT c.device_id, c.kid, c.key_no, c.superseded_at, c.not_before, c.not_after, d.state,"
+            " EXISTS (SELECT 1 FROM certificates o WHERE o.device_id = c.device_id AND o.purpose = c.purpose"
+            " AND o.key_no < c.key_no AND o.superseded_at IS NULL) AS replaces"
+            " FROM certificates c JOIN devices d ON d.device_id = c.device_id"
+            " WHERE c.fingerprint = ? AND c.purpose = ?",
             (fingerprint, Purpose.TLS),
         )
         if not rows:
@@ -172,16 +186,38 @@ class DeviceRegistry:
         row, now_ms = rows[0], to_ms(self._clock())
         if row["state"] != DeviceState.ACTIVE:
             raise DeviceBlockedError(row["device_id"])
-        if not row["not_before"] <= now_ms <= row["not_after"]:
-            raise CertificateExpiredError(row["device_id"])
-        return str(row["device_id"])
+        device_id = str(row["device_id"])
+        if row["superseded_at"] is not None:
+            with self._ledger.transaction() as tx:
+                clones.whole_device_alarm(tx, Alarm.OLD_KEYS, device_id, bytes(row["kid"]), now_ms)
+            raise CertificateSupersededError(device_id)
+        if row["replaces"]:
+            with self._ledger.transaction() as tx:
+                _supersede(tx, device_id, Purpose.TLS, row["key_no"], now_ms)
+        if not expired_too and not row["not_before"] <= now_ms <= row["not_after"]:
+            raise CertificateExpiredError(device_id)
+        return device_id
+
+    def seen_with_key(self, device_id: str, kid: bytes) -> None:
+        """The device has signed with this key: those before it are kept for what they signed, and sign nothing new."""
+        rows = self._ledger.read(
+            "SELECT DISTINCT kid, key_no FROM certificates WHERE device_id = ? AND purpose = ?"
+            " AND superseded_at IS NULL",
+            (device_id, Purpose.SIGNING),
+        )
+        mine = max((row["key_no"] for row in rows if bytes(row["kid"]) == kid), default=0)
+        if any(row["key_no"] < mine for row in rows):
+            with self._ledger.transaction() as tx:
+                _supersede(tx, device_id, Purpose.SIGNING, mine, to_ms(self._clock()))
 
     def devices(self) -> list[Row]:
         """All devices with what was last heard of them, newest first."""
         return self._ledger.read(
             "SELECT d.*, (SELECT count(*) FROM packets p WHERE p.device_id = d.device_id) AS packets,"
             " (SELECT count(*) FROM lanes l WHERE l.device_id = d.device_id AND l.frozen_reason IS NOT NULL)"
-            " AS frozen_lanes FROM devices d ORDER BY d.enrolled_at DESC"
+            " AS frozen_lanes, (SELECT count(*) FROM alarms a WHERE a.device_id = d.device_id) AS alarms,"
+            " (SELECT max(c.not_after) FROM certificates c WHERE c.device_id = d.device_id AND c.purpose = 'tls'"
+            " AND c.superseded_at IS NULL) AS tls_expires FROM devices d ORDER BY d.enrolled_at DESC"
         )
 
     def block(self, device_id: str, reason: str, *, by: str) -> None:
@@ -209,6 +245,26 @@ def signing_keys(ledger: Ledger, device_id: str) -> dict[bytes, PublicKey]:
         "SELECT kid, spki FROM certificates WHERE device_id = ? AND purpose = ?", (device_id, Purpose.SIGNING)
     )
     return {bytes(row["kid"]): load_spki(row["spki"]) for row in rows}
+
+
+def _key_no(tx: Transaction, device_id: str, purpose: Purpose, spki: bytes) -> int:
+    """The number of a key among the device's keys for that purpose: a later one is the one that replaces."""
+    rows = tx.execute(
+        "SELECT key_no, spki FROM certificates WHERE device_id = ? AND purpose = ? ORDER BY key_no",
+        (device_id, purpose),
+    )
+    for row in rows:
+        if bytes(row["spki"]) == spki:
+            return int(row["key_no"])
+    return int(rows[-1]["key_no"]) + 1 if rows else 1
+
+
+def _supersede(tx: Transaction, device_id: str, purpose: Purpose, key_no: int, now_ms: int) -> None:
+    tx.execute(
+        "UPDATE certificates SET superseded_at = ? WHERE device_id = ? AND purpose = ? AND key_no < ?"
+        " AND superseded_at IS NULL",
+        (now_ms, device_id, purpose, key_no),
+    )
 
 
 def _site(row: Row) -> Site:

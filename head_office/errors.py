@@ -139,6 +139,22 @@ class CertificateExpiredError(RefusedError):
     hint = "the device's certificate has expired; renew it or enrol again"
 
 
+class CertificateSupersededError(RefusedError):
+    """The client certificate is for a key the device has replaced since: a copy of it from before."""
+
+    code = "keys_replaced"
+    status = 403
+    hint = "this device has newer keys; a machine restored from a copy has to be enrolled again"
+
+
+class RenewalRefusedError(RefusedError):
+    """A renewal that is not signed with the device's present signing key."""
+
+    code = "renewal_refused"
+    status = 403
+    hint = "a renewal must be signed with the device's present signing key; enrol again when it is lost"
+
+
 class DeviceBlockedError(RefusedError):
     """The device is on the deny list."""
 

@@ -13,11 +13,12 @@ A device that has nothing to send costs reads only: what its checkpoint says is 
 
 from collections.abc import Callable
 
-from head_office import custody, heard
+from head_office import clones, commands, custody, heard
 from head_office.authenticity import authentic, check, read
 from head_office.device_registry import DeviceRegistry, DeviceState, signing_keys
 from head_office.errors import DeviceBlockedError
 from head_office.heard import Heard, note_of
+from head_office.keys.trust import for_device
 from head_office.ledger.base import Ledger, Transaction
 from head_office.moment import Clock, from_ms, to_ms
 from head_office.round import Round
@@ -89,6 +90,7 @@ class Ingest:
                 verdicts, heads = Round(tx, checkpoint, packets, now_ms, carried=carried).finish()
                 if not carried or heard.is_newer(checkpoint, row["last_checkpoint"]):
                     heard.write(tx, note_of(checkpoint, verdicts, now_ms))
+                commands.settle(tx, device_id, checkpoint, now_ms)
                 return verdicts, heads
 
             answer = self._ledger.together(take)
@@ -107,7 +109,7 @@ class Ingest:
             lanes=heads,
             verdicts=verdicts,
             next_poll_s=1 if waiting > settled > 0 else self._poll_s,
-            commands=asked,
+            commands=commands.waiting(self._ledger.read, device_id),
             trust=told,
         )
         return reply.sign(receipt, signer)

@@ -11,12 +11,13 @@ from head_office.errors import HomeError
 from head_office.ingest import Ingest
 from head_office.keys.authority import Authority
 from head_office.keys.home import Home
-from head_office.keys.receipt_key import load_receipt_signer
 from head_office.keys.recipients import load_recipients
+from head_office.keys.trust import ReceiptKeys
 from head_office.ledger.sqlite import SqliteLedger
 from head_office.moment import Clock, utc_now
 from head_office.notify import notify
 from head_office.opening import OpeningWorker
+from head_office.renewal import Renewals
 from head_office.server import make_server
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,11 @@ def serve(
     broken: list[int] = []
     try:
         ledger.check()
-        authority, signer = Authority.load(home), load_receipt_signer(home)
+        authority, signer = Authority.load(home), ReceiptKeys(home)
         registry = DeviceRegistry(ledger, authority, clock=clock)
         ingest = Ingest(ledger, registry, signer, clock, poll_s=poll_s, on_stored=worker.wake)
-        devices = DeviceRoutes(registry, ingest, authority, signer, load_recipients(home))
+        renewals = Renewals(ledger, registry, clock=clock)
+        devices = DeviceRoutes(registry, ingest, authority, signer, load_recipients(home), renewals=renewals)
 
         def on_broken() -> None:
             broken.append(EX_IOERR)

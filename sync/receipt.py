@@ -25,6 +25,8 @@ MAX_RECEIPT_BYTES = 512 * 1024
 MAX_COMMANDS = 32
 MAX_COMMAND_BYTES = 32 * 1024
 """A set of tables, compressed, twice over."""
+MAX_TRUST_BYTES = 16 * 1024
+"""Eight receipt keys and as many recipients, twice over."""
 MAX_COMMANDS_BYTES = 64 * 1024
 """Of all bodies in one receipt: eight seconds of a 64 kbit/s line. What is more waits for the next receipt."""
 
@@ -128,6 +130,8 @@ class Receipt(Record):
     verdicts: Annotated[tuple[PacketVerdict, ...], Many(Nested(PacketVerdict), MAX_PACKETS)] = ()
     next_poll_s: Annotated[int, Whole(1, 7 * 24 * 3600)]
     commands: Annotated[tuple[Command, ...], Many(Nested(Command), MAX_COMMANDS)] = ()
+    trust: Annotated[bytes | None, Blob(MAX_TRUST_BYTES, least=1)] = None
+    """Head office's keys from now on (``sync.trust``), for a device whose checkpoint named an older list."""
 
     def check_together(self) -> None:
         """The commands leave room for the verdicts, and none is there twice."""

@@ -6,6 +6,7 @@ to. A device says in each checkpoint which serial it has (``versions["trust"]``)
 of that one; so a device that was away for a year understands the receipt that brings it up to date.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -13,6 +14,7 @@ from sync import cbor
 from sync.enrolment import ReceiptKey
 from sync.envelope import MAX_RECIPIENTS
 from sync.errors import CborError, Refusal, TrustError, WireError
+from sync.receipt import MAX_TRUST_BYTES
 from sync.recipients import Recipient
 from sync.records import Many, Nested, Record, Whole
 
@@ -20,7 +22,6 @@ VERSION = 1
 FIRST_SERIAL = 1
 """What a device has that was never told another one."""
 MAX_SERIAL = 2**31
-MAX_TRUST_BYTES = 16 * 1024
 MAX_RECEIPT_KEYS = 8
 VERSIONS_KEY = "trust"
 """The name under which a checkpoint's versions say the serial."""
@@ -61,7 +62,7 @@ def decode(data: bytes) -> Trusted:
     return Trusted.from_map(value)
 
 
-def serial_of(versions: dict[str, str]) -> int:
+def serial_of(versions: Mapping[str, str]) -> int:
     """The serial a checkpoint's versions name; the first where they name none or rubbish."""
     said = versions.get(VERSIONS_KEY, "")
     if said.isascii() and said.isdecimal() and len(said) <= 10:

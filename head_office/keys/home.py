@@ -34,6 +34,15 @@ class Home:
     def receipt_key(self) -> Path:
         return self.folder / "keys" / "receipt.key"
 
+    def receipt_key_file(self, kid: bytes) -> Path:
+        """A later receipt key's; the first one's is ``receipt_key``."""
+        return self.folder / "keys" / "receipts" / f"{kid.hex()}.key"
+
+    @property
+    def trust(self) -> Path:
+        """Receipt keys and recipients in force, and their serial number; there after the first rotation."""
+        return self.folder / "trust.cbor"
+
     @property
     def recipients(self) -> Path:
         """The public halves, given to devices at enrolment."""
@@ -63,6 +72,19 @@ def write_new(path: Path, content: bytes, *, private: bool) -> None:
         file.write(content)
         file.flush()
         os.fsync(number)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def replace_public(path: Path, content: bytes) -> None:
+    """Write a file without secrets so that after any crash it holds the old content or the new."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    write_new(temporary, content, private=False)
+    temporary.replace(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

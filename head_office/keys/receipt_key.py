@@ -1,5 +1,7 @@
 """The key head office signs receipts with (Ed25519)."""
 
+from pathlib import Path
+
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
@@ -14,11 +16,16 @@ def create_receipt_key(home: Home) -> None:
 
 
 def load_receipt_signer(home: Home) -> SoftwareSigner:
+    """The first receipt key. Raises HomeError when it is missing, damaged or not private."""
+    return load_signer(home.receipt_key)
+
+
+def load_signer(file: Path) -> SoftwareSigner:
     """Raises HomeError when the key is missing, damaged or not private."""
     try:
-        key = serialization.load_pem_private_key(read_private(home.receipt_key), None)
+        key = serialization.load_pem_private_key(read_private(file), None)
     except ValueError as error:
-        raise HomeError(f"{home.receipt_key} is damaged", "restore it from the backup") from error
+        raise HomeError(f"{file} is damaged", "restore it from the backup") from error
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise HomeError(f"{home.receipt_key} is not an Ed25519 key", "restore it from the backup")
+        raise HomeError(f"{file} is not an Ed25519 key", "restore it from the backup")
     return SoftwareSigner(key)

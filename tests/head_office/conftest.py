@@ -19,11 +19,12 @@ from head_office.ingest import Ingest
 from head_office.keys.authority import Authority
 from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
-from head_office.keys.receipt_key import load_receipt_signer
 from head_office.keys.recipients import load_private_keys, load_recipients
+from head_office.keys.trust import ReceiptKeys
 from head_office.ledger.sqlite import SqliteLedger
 from head_office.moment import utc_now
 from head_office.opening import Opener
+from head_office.renewal import Renewals
 from sync.receipt import Receipt, Verdict
 from tests.head_office.device import SITE, Device, Link
 
@@ -55,8 +56,9 @@ class Office:
 
     def __post_init__(self) -> None:
         self.ledger = self.ledger_kind(self.home.ledger)
-        self.signer = load_receipt_signer(self.home)
+        self.signer = ReceiptKeys(self.home)
         self.registry = DeviceRegistry(self.ledger, Authority.load(self.home), clock=self.clock)
+        self.renewals = Renewals(self.ledger, self.registry, clock=self.clock)
         self.wakes = 0
         self.ingest = self.ingest_with(self.signer)
         self.opener = Opener(self.ledger, load_private_keys(self.home), clock=self.clock)

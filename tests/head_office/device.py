@@ -22,7 +22,7 @@ from sync import enrolment, packet
 from sync.checkpoint import Checkpoint, LaneState, sign_batch
 from sync.enrolment import EnrolReply, EnrolRequest, Site, SiteType
 from sync.envelope import FIRST_SEQ, NO_HASH, Created, Header, Lane, envelope_digest, seal
-from sync.keys import PrivateKey, SoftwareSigner, load_spki
+from sync.keys import PrivateKey, Signer, SoftwareSigner, load_spki
 from sync.packet import ClaimPacket
 from sync.receipt import Receipt, verify_receipt
 from sync.recipients import Recipient
@@ -131,9 +131,7 @@ class Device:
         self.recipients = reply.recipients
         self.receipt_keys = {key.kid: load_spki(key.spki) for key in reply.receipt_keys}
 
-    def enrol_directly(
-        self, registry: DeviceRegistry, recipients: Sequence[Recipient], receipt: SoftwareSigner
-    ) -> None:
+    def enrol_directly(self, registry: DeviceRegistry, recipients: Sequence[Recipient], receipt: Signer) -> None:
         """The same without HTTP."""
         token, _ = registry.issue_token(SITE, by="test")
         enrolled = registry.enrol(

@@ -31,7 +31,10 @@ class DeskUnderTest:
         self.users = DeskUsers(office.ledger, clock=office.clock, monotonic=lambda: self.now_s, hasher=FAST)
         self.users.add(NAME, PASSWORD, by="test")
         authority = Authority.load(office.home)
-        devices = DeviceRoutes(office.registry, office.ingest, authority, office.signer, load_recipients(office.home))
+        recipients = load_recipients(office.home)
+        devices = DeviceRoutes(
+            office.registry, office.ingest, authority, office.signer, recipients, renewals=office.renewals
+        )
         self._app: FastAPI = make_app(devices, Desk(office.ledger, self.users, office.clock), lambda: None)
 
     def page(self, language: str = "", **form: str) -> str:
