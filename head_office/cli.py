@@ -66,7 +66,9 @@ def init(
 @app.command("serve")
 def serve_command(
     home: HomeOption = DEFAULT_HOME,
-    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = "127.0.0.1:8443",
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT (port 0 takes a free one), or unix:PATH behind a proxy.")
+    ] = "127.0.0.1:8443",
     poll_s: Annotated[int, typer.Option(min=1, help="Seconds until an idle device asks again.")] = POLL_S,
 ) -> None:
     """Serve devices and the desk over TLS until SIGTERM."""
@@ -78,7 +80,8 @@ def serve_command(
 
     def listening(address: str, number: int) -> None:
         shown = f"[{address}]" if ":" in address else address
-        print(f"head office listens on https://{shown}:{number}", flush=True)
+        where = address if address.startswith("unix:") else f"https://{shown}:{number}"
+        print(f"head office listens on {where}", flush=True)
 
     raise typer.Exit(serve(Home(home), host, port, poll_s=poll_s, on_listening=listening))
 

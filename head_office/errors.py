@@ -67,6 +67,16 @@ class HomeError(HeadOfficeError):
         self.what, self.cure = what, cure
 
 
+class ListenError(HeadOfficeError):
+    """The address to serve on cannot be had."""
+
+    code = "listen"
+
+    def __init__(self, path: str, cause: str) -> None:
+        super().__init__(f"{path} {cause}")
+        self.path, self.cause = path, cause
+
+
 class RefusedError(HeadOfficeError):
     """A request was not authentic or not acceptable; nothing was stored."""
 

@@ -3,22 +3,37 @@
 Client certificates are asked for and not required, because a browser at the desk and a device that enrols have
 none; what needs one checks for it. A certificate that is not signed by our CA ends the handshake. Validity dates
 are left to the registry, which can say "expired" in words where TLS would only hang up.
+
+Behind a proxy that ends TLS, on a Unix socket that only the proxy may open (``unix:PATH``), the certificate comes in a
+header instead. That header counts on such a listener and nowhere else: on the TLS listener nobody ever looks at it.
 """
 
 import asyncio
 import contextlib
 import signal
+import socket
 import ssl
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from fastapi import FastAPI, Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from head_office.errors import ListenError
 from head_office.keys.home import Home
 
 PEER_CERTIFICATE = "peer_certificate"
+PROXY_HEADER = b"x-mpos-client-certificate"
+"""The client's certificate as nginx hands it on (``$ssl_client_escaped_cert``): PEM, URL-escaped; absent when none."""
+UNIX = "unix:"
+SOCKET_MODE = 0o660  # The proxy's user shares the group; for others the socket is not there.
+LARGEST_CERTIFICATE = 8 << 10
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL; the ssl module has no name for it.
 NO_CHECK_TIME = 0x200000
 
@@ -65,6 +80,30 @@ class PeerCertificateProtocol(H11Protocol):
             self.transport.close()
 
 
+class CertificateFromProxy:
+    """ASGI around the application on a proxy's listener: the header becomes what TLS gives elsewhere."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope.setdefault("state", {})[PEER_CERTIFICATE] = _from_header(scope["headers"])
+        await self._inner(scope, receive, send)
+
+
+def _from_header(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The certificate (DER) the proxy has seen; None without one, and where it is not exactly one readable one."""
+    values = [value for name, value in headers if name.lower() == PROXY_HEADER]
+    if len(values) != 1 or not values[0] or len(values[0]) > LARGEST_CERTIFICATE:
+        return None
+    try:
+        certificate = x509.load_pem_x509_certificate(unquote_to_bytes(values[0]))
+    except ValueError:
+        return None
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
 def peer_certificate(request: Request) -> bytes | None:
     """The client certificate of the connection a request came on, DER."""
     certificate = request.scope.get("state", {}).get(PEER_CERTIFICATE)
@@ -92,8 +131,11 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self._on_listening(host, port)
+            address = self.servers[0].sockets[0].getsockname()
+            if isinstance(address, str):
+                self._on_listening(UNIX + address, 0)
+            else:
+                self._on_listening(*address[:2])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -115,13 +157,21 @@ class Server(uvicorn.Server):
 
 
 def make_server(app: FastAPI, home: Home, host: str, port: int, on_listening: Callable[[str, int], None]) -> Server:
-    """A server for ``app``; port 0 takes a free one, and ``on_listening`` hears which."""
+    """A server for ``app``; port 0 takes a free one, ``unix:PATH`` serves a proxy; ``on_listening`` hears where."""
+    where: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "http": PeerCertificateProtocol,
+        "ssl_context_factory": lambda _config, _default: tls_context(home),
+    }
+    behind_proxy = host.startswith(UNIX)
+    if behind_proxy:
+        path = host.removeprefix(UNIX)
+        _reserve(path)
+        where = {"uds": path, "http": H11Protocol}
     config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=PeerCertificateProtocol,
-        ssl_context_factory=lambda _config, _default: tls_context(home),
+        CertificateFromProxy(app) if behind_proxy else app,
+        **where,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -136,8 +186,24 @@ def make_server(app: FastAPI, home: Home, host: str, port: int, on_listening: Ca
     return Server(config, on_listening)
 
 
+def _reserve(path: str) -> None:
+    """Leave a socket with the right mode at ``path``: uvicorn takes over the mode of what is there, or lets all in."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(Path(path).stat().st_mode):
+            raise ListenError(path, "is there and no socket")
+        Path(path).unlink()
+    with socket.socket(socket.AF_UNIX) as reserved:
+        try:
+            reserved.bind(path)
+        except OSError as error:
+            raise ListenError(path, error.strerror or "cannot be bound") from error
+    Path(path).chmod(SOCKET_MODE)
+
+
 def split_listen(listen: str) -> tuple[str, int]:
-    """``HOST:PORT`` or ``[IPv6]:PORT``. Raises ValueError."""
+    """``HOST:PORT`` or ``[IPv6]:PORT``, or ``unix:PATH`` as the host. Raises ValueError."""
+    if listen.startswith(UNIX + "/"):
+        return listen, 0
     host, separator, port = listen.rpartition(":")
     if not separator or not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{listen!r} is not HOST:PORT")
