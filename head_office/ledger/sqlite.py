@@ -211,7 +211,9 @@ class SqliteLedger:
             self._reader.close()
         with self._alone():
             if not self._broken:
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                # What does not fit into the file, on a full disk, stays in the log, and the next open finds it there.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._writer.close()
         os.close(self._lock_file)
 
