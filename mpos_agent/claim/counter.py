@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
+from uuid import UUID
 
 from config.tables import Tables
 from drivers.card.ektp.read import ReadStep
@@ -14,10 +15,13 @@ from drivers.scanner.base import FingerImage, PlaceAgain
 from drivers.sensitive import SensitiveBytes
 from matcher.template import Template
 from mpos_agent.audit import AuditLog
+from mpos_agent.claim.document_store import DocumentStore
 from mpos_agent.claim.draft_store import DraftStore
 from mpos_agent.claim.policy import Policy
 from mpos_agent.clock import Clock
 from mpos_agent.people import People
+from sync.document_part import DocumentPart
+from sync.edge.outbox_row import RowState
 from sync.enrolment import SiteType
 from sync.packet import ClaimPacket, TimeZone
 
@@ -147,10 +151,15 @@ class Counter:
     """Wait so many seconds for a finger; the event ends the wait. The picture is ours to wipe."""
     matcher: Matcher
     store: DraftStore
+    documents: DocumentStore
     audit: AuditLog
     people: People
     outbox_put: Callable[[ClaimPacket], Queued]
     """Seal and queue; called inside the transaction that also deletes the draft."""
+    part_put: Callable[[DocumentPart], None]
+    """Seal and queue one part of a document; called inside the transaction that also erases its box."""
+    claim_row: Callable[[UUID], RowState | None]
+    """Where a claim that was queued here stands; None when it never was."""
     site: Callable[[], Site | None]
     """None until the device is enrolled."""
     clock: Clock

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import ConfigDict, TypeAdapter, with_config
 
 from mpos_agent.claim.states import Event, State
+from sync.document_part import MediaType
 from sync.packet import (
     AttemptOutcome,
     Basis,
@@ -134,8 +135,24 @@ class Countersignature:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """One scanned file of an open claim; its bytes lie encrypted beside the draft (``document_store.py``)."""
+
+    number: int
+    """What the counter calls it, from 0; attaching another file under a number replaces it."""
+    box: str
+    """Name of its bytes in the store."""
+    media_type: MediaType
+    pages: int | None
+    """None where the file does not tell."""
+    size_bytes: int
+    sha256: str
+    attached_at: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One supporting document: what it is and the fingerprint of its file."""
+    """One supporting document: what it is, and which scanned file goes with it."""
 
     type: str
     pages: int
@@ -145,6 +162,8 @@ class Document:
     sha256: str | None
     """Hex; None when only the paper was seen."""
     legible: bool
+    attachment: int | None = None
+    """Number of its scanned file; None when only the paper was seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +246,7 @@ class ClaimDraft:
     bio: BioResult | None = None
     fallback: Countersignature | None = None
     photo_check: PhotoCompare | None = None
+    attachments: tuple[Attachment, ...] = ()
     documents: tuple[Document, ...] = ()
     missing_documents: tuple[str, ...] = ()
     """Mandatory types that were not there: the claim is INCOMPLETE, not refused."""

@@ -39,6 +39,7 @@ class DraftKey:
 
     drafts: bytes
     duplicates: bytes
+    documents: bytes
 
     def __repr__(self) -> str:
         return "<draft key>"
@@ -46,7 +47,11 @@ class DraftKey:
     @classmethod
     def of(cls, secret: bytes) -> "DraftKey":
         """Derive from 32 random bytes."""
-        return cls(_derived(secret, b"mpos drafts v1"), _derived(secret, b"mpos duplicates v1"))
+        return cls(
+            _derived(secret, b"mpos drafts v1"),
+            _derived(secret, b"mpos duplicates v1"),
+            _derived(secret, b"mpos documents v1"),
+        )
 
     @classmethod
     def create_or_load(cls, file: Path, random: Callable[[int], bytes] = secrets.token_bytes) -> "DraftKey":

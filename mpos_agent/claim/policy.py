@@ -23,6 +23,9 @@ class Policy:
     degraded_per_day: int
     send_chip_photo: bool
     photo_retention_days: int
+    document_bytes: int
+    claim_documents_bytes: int
+    document_pages: int
     draft_lifetime_h: float
     accept_test_identities: bool
 

@@ -34,6 +34,7 @@ STEPS: Final = (
     Step("capture_finger", (Event.FINGER_MATCHES,), "one attempt: prompt, capture, extract, compare, wipe"),
     Step("fallback", (Event.FALLBACK_COUNTERSIGNED,), "coded reason, second person, chip photo compared"),
     Step("photo_check", (Event.PHOTO_COMPARED,), "operator compares chip photo and person"),
+    Step("attach", (Event.DOCUMENT_ATTACHED,), "a scanned file checked, and kept encrypted until the member confirms"),
     Step("documents", (Event.DOCUMENTS_LISTED,), "what was shown: type, pages, checksum, legible"),
     Step("form", (Event.FORM_FILLED,), "the typed part of the claim, checked"),
     Step("confirm", (Event.MEMBER_CONFIRMED,), "summary read back; sealed and queued in one commit"),

@@ -28,16 +28,18 @@ from typing import Any, Final
 
 from mpos_agent.audit import Act, Fact
 from mpos_agent.claim.counter import CardProgress, Counter, FingerProgress
+from mpos_agent.claim.document_store import Sent
 from mpos_agent.claim.draft import ClaimDraft, FallbackCode, TrailEntry, WithdrawReason
 from mpos_agent.claim.draft_store import Captured
 from mpos_agent.claim.errors import DraftUnreadableError, NotNowError
-from mpos_agent.claim.findings import Block, Caution, Found, blocks, told
+from mpos_agent.claim.findings import Block, Caution, Found, Told, blocks, told
 from mpos_agent.claim.happened import Happened, OpenClaim, Prompt, Refused, Slip, StepOutcome
 from mpos_agent.claim.held_biometrics import HeldBiometrics, Schedule, threading_schedule
 from mpos_agent.claim.policy import CallSecondPerson, Policy, TryFinger, next_try
 from mpos_agent.claim.procedure import BY_NAME, next_prompt
 from mpos_agent.claim.states import FINAL, Event, State, can_happen, next_state
 from mpos_agent.claim.steps import (
+    attach,
     confirm,
     consent,
     documents,
@@ -47,13 +49,14 @@ from mpos_agent.claim.steps import (
     photo_check,
     seal,
     start,
+    supplement,
     verify,
 )
 from mpos_agent.claim.steps.slip import slip_of
 from mpos_agent.claim.view import view_of
 from mpos_agent.errors import ClaimBusyError, NotFoundError
 from mpos_agent.log import happening
-from sync.errors import NotEnrolledError
+from sync.errors import NotEnrolledError, StorageFullError
 from sync.packet import (
     ConsentMethod,
     Declaration,
@@ -70,6 +73,17 @@ _log = logging.getLogger(__name__)
 _STEP_ENDS_S: Final = 15.0
 # So that the slip of a claim that was just queued can still be shown.
 _FINISHED_KEPT: Final = 20
+
+
+def pack_documents(counter: Counter) -> None:
+    """Put the parts of confirmed documents into the queue. One that cannot be read is told and keeps no other back."""
+    site = counter.site()
+    if site is None:
+        return
+    for claim_id in counter.documents.pack(site.device_id, counter.part_put):
+        counter.audit.record(Act.DOCUMENTS_UNREADABLE, claim_id=claim_id)
+        happening(_log, logging.ERROR, "documents_unreadable", claim=claim_id)
+    counter.documents.sweep()
 
 
 def _unwatched(_: object) -> None:
@@ -175,9 +189,22 @@ class ClaimSession:
             "photo_check", lambda draft: photo_check.run(draft, answer=answer, shown=self._photo_was_shown())
         )
 
+    def attach(self, number: int, content: bytes) -> StepOutcome:
+        """Keep a scanned file as number ``number`` of this claim; see ``steps/attach.py``."""
+        outcome = self._run("attach", lambda draft: attach.run(draft, self._counter, number=number, content=content))
+        self._drop_unnamed()
+        return outcome
+
     def documents(self, listed: Sequence[Mapping[str, Any]]) -> StepOutcome:
         """Replace the list of documents; see ``steps/documents.py`` for the fields."""
-        return self._run("documents", lambda draft: documents.run(draft, self._counter, listed=listed))
+        outcome = self._run("documents", lambda draft: documents.run(draft, self._counter, listed=listed))
+        self._drop_unnamed()
+        return outcome
+
+    def _drop_unnamed(self) -> None:
+        """Erase boxes the saved draft does not name: of files that were replaced, or cut off while they came."""
+        if self.state not in FINAL:
+            self._counter.documents.drop_others(self.claim_id, [one.box for one in self._draft.attachments])
 
     def form(self, fields: Mapping[str, Any]) -> StepOutcome:
         """Replace the claim form; see ``steps/form.py`` for the fields."""
@@ -299,12 +326,16 @@ class ClaimSession:
         with store.transaction():
             if draft.state in FINAL:
                 store.delete(draft.claim_id)
+                self._counter.documents.forget(draft.claim_id)
             else:
                 store.save(draft, happened.photo)
                 if draft.photo_check is not None and not self._policy.send_chip_photo:
                     # It was only needed for that comparison.
                     store.drop_photo(draft.claim_id)
             self._record(happened.act, {**happened.facts, "state": draft.state})
+        if draft.state in FINAL:
+            # No key opens them any more; erasing them may take as many transactions as it needs.
+            self._counter.documents.sweep()
         return draft
 
     def _record(self, act: Act, facts: Mapping[str, Fact]) -> bytes:
@@ -339,6 +370,8 @@ class ClaimSession:
                 slip=slip.as_json(),
             )
             store.delete(self.claim_id)
+            # Not the files themselves: 20 MB in one transaction are 40 MB of log, more than a nearly full disk has.
+            counter.documents.promise(self.claim_id, self.claim_id, seal.promised_of(sealed))
             self._record(
                 Act.PACKET_QUEUED,
                 {"state": state, "size": queued.size_bytes, "seq": queued.seq, "digest": queued.digest},
@@ -347,6 +380,9 @@ class ClaimSession:
         self._draft = replace(sealed, state=state)
         self._slip = slip
         self._held.wipe(self.claim_id)
+        with contextlib.suppress(StorageFullError):
+            # What does not fit now goes when there is room: it is promised, and tidied up after each round.
+            pack_documents(counter)
         return self._outcome(
             Happened(
                 event=Event.PACKET_STORED,
@@ -359,6 +395,7 @@ class ClaimSession:
                     "seq": queued.seq,
                     "size_bytes": queued.size_bytes,
                     "digest": queued.digest.hex(),
+                    "documents": len(counter.documents.sent(self.claim_id)),
                 },
             )
         )
@@ -405,6 +442,16 @@ class ClaimDesk:
         # When expire() last looked (wall and monotonic clock), and which drafts lay there.
         self._looked: tuple[datetime.datetime, float] | None = None
         self._watched: frozenset[str] = frozenset()
+
+    @property
+    def tables(self) -> Tables:
+        """The tables that apply to claims opened from now on."""
+        return self._counter.tables
+
+    def use(self, *, tables: Tables, policy: Policy) -> None:
+        """Other rules from now on: for claims that are opened, or resumed after a restart. Open ones keep theirs."""
+        self._counter.matcher.threshold(policy.threshold_id)
+        self._counter = dataclasses.replace(self._counter, tables=tables, policy=policy)
 
     def start(
         self,
@@ -500,6 +547,28 @@ class ClaimDesk:
     def captured(self, claim_id: str) -> Captured | None:
         """What is remembered of a claim that was queued here: reference and slip, for printing again."""
         return self._counter.store.captured(claim_id)
+
+    def supplement(
+        self, claim_id: str, *, operator_id: str, paper: supplement.Paper, content: bytes
+    ) -> tuple[Told, ...] | dict[str, Any]:
+        """Add a document to a claim that was sent from here; gives what blocks, or the facts of what will be sent.
+
+        Raises NotFoundError, NotNowError.
+        """
+        done = supplement.run(self._counter, claim_id=claim_id, operator_id=operator_id, paper=paper, content=content)
+        if isinstance(done, tuple):
+            return told(done, self._counter.tables)
+        with contextlib.suppress(StorageFullError):
+            pack_documents(self._counter)
+        return done
+
+    def sent_documents(self, claim_id: str) -> tuple[Sent, ...]:
+        """The documents of a claim that were queued here, or are about to be."""
+        return self._counter.documents.sent(claim_id)
+
+    def pack(self) -> None:
+        """Queue what confirmed claims still hold, and erase what no claim holds any more: called now and then."""
+        pack_documents(self._counter)
 
     def expire(self) -> int:
         """Drop drafts nobody came back to; gives how many. Called now and then by the agent.

@@ -74,6 +74,8 @@ class Event(enum.Enum):
     FINGER_MATCHES = "FINGER_MATCHES"
     FALLBACK_COUNTERSIGNED = "FALLBACK_COUNTERSIGNED"
     PHOTO_COMPARED = "PHOTO_COMPARED"
+    DOCUMENT_ATTACHED = "DOCUMENT_ATTACHED"
+    """A scanned file was checked and kept, encrypted; the list says which paper it is."""
     DOCUMENTS_LISTED = "DOCUMENTS_LISTED"
     FORM_FILLED = "FORM_FILLED"
     MEMBER_CONFIRMED = "MEMBER_CONFIRMED"
@@ -115,11 +117,15 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (State.IDENTIFIED, Event.FALLBACK_COUNTERSIGNED): State.FALLBACK,
         # Photo, papers, form. On the fallback path the second person has compared the photo already.
         (State.VERIFIED, Event.PHOTO_COMPARED): State.PHOTO_CHECKED,
+        (State.PHOTO_CHECKED, Event.DOCUMENT_ATTACHED): State.PHOTO_CHECKED,
         (State.PHOTO_CHECKED, Event.DOCUMENTS_LISTED): State.DOCUMENTED,
+        (State.FALLBACK, Event.DOCUMENT_ATTACHED): State.FALLBACK,
         (State.FALLBACK, Event.DOCUMENTS_LISTED): State.DOCUMENTED,
+        (State.DOCUMENTED, Event.DOCUMENT_ATTACHED): State.DOCUMENTED,
         (State.DOCUMENTED, Event.DOCUMENTS_LISTED): State.DOCUMENTED,
         (State.DOCUMENTED, Event.FORM_FILLED): State.FILLED,
         # Corrections until the member confirms.
+        (State.FILLED, Event.DOCUMENT_ATTACHED): State.FILLED,
         (State.FILLED, Event.DOCUMENTS_LISTED): State.FILLED,
         (State.FILLED, Event.FORM_FILLED): State.FILLED,
         (State.FILLED, Event.MEMBER_CONFIRMED): State.SEALED,

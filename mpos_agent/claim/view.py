@@ -47,6 +47,16 @@ def view_of(draft: ClaimDraft, tables: Tables, following: Prompt, slip: Slip | N
         "fallback": draft.fallback.code.value if draft.fallback else None,
         "photo_check": draft.photo_check.value if draft.photo_check else None,
         "documents": [document.type for document in draft.documents],
+        "attachments": [
+            {
+                "number": one.number,
+                "media_type": one.media_type.value,
+                "pages": one.pages,
+                "size_bytes": one.size_bytes,
+                "sha256": one.sha256,
+            }
+            for one in draft.attachments
+        ],
         "missing_documents": list(draft.missing_documents),
         "wanted_documents": [
             {"any_of": list(item.any_of), "mandatory": item.mandatory} for item in documents.wanted(draft, tables)

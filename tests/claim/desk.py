@@ -32,13 +32,15 @@ from mpos_agent.claim.policy import Policy
 from mpos_agent.claim.session import ClaimDesk, ClaimSession
 from mpos_agent.claim.steps.seal import part_into, queue_into, state_in
 from mpos_agent.people import People, Role
+from sync import document_part
 from sync import packet as wire
+from sync.document_part import DocumentPart
 from sync.edge.clock import HeadOfficeTime, SystemClock
 from sync.edge.database import Database
 from sync.edge.outbox import Outbox
 from sync.edge.sealing import Sealer
 from sync.enrolment import SiteType
-from sync.envelope import open_envelope, verify
+from sync.envelope import Lane, open_envelope, verify
 from sync.keys import SoftwareSigner
 from sync.packet import ClaimPacket, ConsentMethod, PhotoCompare, Relation, Segment, TimeZone
 from sync.recipients import RecipientPrivateKey, Suite
@@ -272,11 +274,17 @@ class Bench:
         return claim
 
     def packets(self) -> list[ClaimPacket]:
-        """What head office would read out of the queue."""
+        """The claims head office would read out of the queue."""
+        return [wire.decode(packet) for packet in self._sent(Lane.CORE)]
+
+    def parts(self) -> list[DocumentPart]:
+        """The document parts head office would read out of the queue, in order."""
+        return [document_part.decode(packet) for packet in self._sent(Lane.DOCUMENTS)]
+
+    def _sent(self, lane: Lane) -> list[bytes]:
         rows = self.database.read("SELECT bytes FROM outbox_envelopes ORDER BY id")
-        return [
-            wire.decode(open_envelope(verify(bytes(row[0]), self.signer.public_key), self.head_office)) for row in rows
-        ]
+        opened = [verify(bytes(row[0]), self.signer.public_key) for row in rows]
+        return [open_envelope(one, self.head_office) for one in opened if one.header.lane is lane]
 
     def acts(self, claim_id: str | None = None) -> list[str]:
         """Acts of the audit log, oldest first."""

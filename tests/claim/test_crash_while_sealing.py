@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from mpos_agent.claim.session import ClaimSession
 from mpos_agent.claim.states import State
 from sync.edge.database import Transaction
 from sync.packet import ConsentMethod
 from tests.claim.desk import Bench, bench, queued_nothing
+from tests.claim.scans import pdf, png
+
+SCANS = (png(400, 400), pdf(2))
 
 
 def _state_on_disk(at: Bench, claim_id: str) -> tuple[int, int, int]:
@@ -40,7 +44,7 @@ def _dying_at(statement: int, die: Any) -> Any:
 
 def _statements_of_a_seal(folder: Path) -> int:
     with bench(folder) as at:
-        claim = at.filled()
+        claim = _with_scans(at)
         real, seen = Transaction.execute, 0
 
         def execute(self: Transaction, *arguments: Any, **more: Any) -> Any:
@@ -54,16 +58,29 @@ def _statements_of_a_seal(folder: Path) -> int:
     return seen
 
 
+def _with_scans(at: Bench) -> ClaimSession:
+    """A claim with two scanned files, three parts in all."""
+    claim = at.filled()
+    for number, scan in enumerate(SCANS):
+        assert claim.attach(number, scan).accepted
+    assert claim.documents([{"type": "KPJ_CARD", "attachment": 0}, {"type": "PAKLARING", "attachment": 1}]).accepted
+    return claim
+
+
 def test_killed_at_every_statement_of_the_seal(tmp_path: Path) -> None:
-    """The process is gone without a word, at each statement in turn; then the claim is confirmed again."""
+    """The process is gone without a word, at each statement in turn; the claim is confirmed again, or was queued.
+
+    Whichever it is, its packet and every part of its scanned files are in the queue once, and no box is left.
+    """
     (tmp_path / "count").mkdir()
     statements = _statements_of_a_seal(tmp_path / "count")
     assert statements > 5
+    seen: set[tuple[int, int, int]] = set()
     for statement in range(1, statements + 1):
         folder = tmp_path / str(statement)
         folder.mkdir()
         with bench(folder) as at:
-            claim_id = at.filled().claim_id
+            claim_id = _with_scans(at).claim_id
         child = os.fork()
         if child == 0:
             # In the child nothing may be returned to pytest: it ends by the kill, or with another code.
@@ -74,12 +91,22 @@ def test_killed_at_every_statement_of_the_seal(tmp_path: Path) -> None:
                 os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
         with bench(folder) as at:
-            assert _state_on_disk(at, claim_id) == (1, 0, 0), statement
+            found = _state_on_disk(at, claim_id)
+            seen.add(found)
+            assert found in ((1, 0, 0), (0, 1, 1)), statement
             assert at.counter.audit.verify().holds
-            claim = at.desk.resume(claim_id)
-            assert claim.state is State.FILLED
-            assert claim.confirm(member_confirms=True).accepted
-            assert _state_on_disk(at, claim_id) == (0, 1, 1)
+            if found == (1, 0, 0):
+                claim = at.desk.resume(claim_id)
+                assert claim.state is State.FILLED
+                assert claim.confirm(member_confirms=True).accepted
+                assert _state_on_disk(at, claim_id) == (0, 1, 1)
+            at.desk.pack()
+            parts = at.parts()
+            assert [(part.index, part.part) for part in parts] == [(0, 1), (0, 2), (1, 1)], statement
+            assert b"".join(part.content for part in parts) == b"".join(SCANS)
+            assert at.database.read("SELECT * FROM document_boxes") == []
+            assert at.database.read("SELECT * FROM document_sets") == []
+    assert len(seen) == 2
 
 
 def test_killed_right_after_the_commit(tmp_path: Path) -> None:

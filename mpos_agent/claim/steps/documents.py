@@ -1,6 +1,5 @@
-"""Which papers were shown: type, pages, checksum of the scan, legible or not. Missing ones stop nothing."""
+"""Which papers were shown: type, pages, legible or not, the scanned file that goes with it. None has to be there."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -12,27 +11,26 @@ from mpos_agent.claim.draft import ClaimDraft, Document
 from mpos_agent.claim.findings import Block, Caution, Found, blocks, cautions
 from mpos_agent.claim.happened import Happened
 from mpos_agent.claim.states import Event
-from sync.packet import IdentitySource
+from sync.packet import MAX_DOCUMENTS, IdentitySource
 
-_MIME = re.compile(r"[a-z]+/[a-z0-9.+-]+")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_FIELDS: Final = frozenset({"type", "pages", "mime", "size_bytes", "sha256", "legible"})
-_MOST: Final = 64
+_FIELDS: Final = frozenset({"type", "pages", "attachment", "legible"})
+_PAPER: Final = "application/pdf"
+"""The packet names a kind of file even where only the paper was seen."""
 MOST_PAGES: Final = 500
 """Of one document; more is a slip of the finger."""
 _OURS: Final = frozenset({Caution.DOCUMENTS_MISSING, Caution.DOCUMENT_NOT_LEGIBLE})
 
 
 def run(draft: ClaimDraft, counter: Counter, *, listed: Sequence[Mapping[str, Any]]) -> Happened:
-    """Replace the list of documents. Each: ``type``, ``pages``, ``mime``, ``size_bytes``, ``sha256``, ``legible``.
+    """Replace the list of documents. Each: ``type``, ``legible``, and ``attachment``, the number of its scanned file.
 
-    ``size_bytes`` 0 and no ``sha256`` say that only the paper was seen.
+    Without ``attachment`` only the paper was seen; ``pages`` counts then, and where a file does not tell.
     """
     documents, found = [], []
-    if len(listed) > _MOST:
-        found.append(Found(Block.DOCUMENT_SHAPE, "documents"))
-    for place, entry in enumerate(listed[:_MOST]):
-        document = _document(entry, counter.tables)
+    if len(listed) > MAX_DOCUMENTS:
+        found.append(Found(Block.DOCUMENT_NUMBER, "documents"))
+    for place, entry in enumerate(listed[:MAX_DOCUMENTS]):
+        document = _document(entry, draft, counter.tables)
         if isinstance(document, Found):
             found.append(document.within(f"documents.{place}"))
             continue
@@ -93,28 +91,35 @@ def missing_types(draft: ClaimDraft, tables: Tables, shown: Iterable[str]) -> tu
     return tuple(dict.fromkeys(missing))
 
 
-def _document(entry: object, tables: Tables) -> Document | Found:
+def _document(entry: object, draft: ClaimDraft, tables: Tables) -> Document | Found:
     if not isinstance(entry, Mapping):
         return Found(Block.DOCUMENT_SHAPE)
     for name in entry:
         if name not in _FIELDS:
             return Found(Block.FIELD_UNKNOWN, str(name))
-    kind, pages, mime = entry.get("type"), entry.get("pages", 1), entry.get("mime", "application/pdf")
-    size, sha256, legible = entry.get("size_bytes", 0), entry.get("sha256"), entry.get("legible", True)
+    kind, pages, legible = entry.get("type"), entry.get("pages", 1), entry.get("legible", True)
+    number = entry.get("attachment")
     if not isinstance(kind, str) or kind not in tables.documents:
         return Found(Block.DOCUMENT_UNKNOWN, "type")
     if not _whole(pages, 1, MOST_PAGES):
         return Found(Block.DOCUMENT_SHAPE, "pages")
-    if not isinstance(mime, str) or len(mime) > 64 or not _MIME.fullmatch(mime):
-        return Found(Block.DOCUMENT_SHAPE, "mime")
-    if not _whole(size, 0, 1 << 32):
-        return Found(Block.DOCUMENT_SHAPE, "size_bytes")
-    if (size > 0) != (isinstance(sha256, str) and bool(_SHA256.fullmatch(sha256))):
-        return Found(Block.DOCUMENT_SHAPE, "sha256")
     if not isinstance(legible, bool):
         return Found(Block.DOCUMENT_SHAPE, "legible")
+    if number is None:
+        return Document(type=kind, pages=pages, mime=_PAPER, size_bytes=0, sha256=None, legible=legible)
+    scan = next((one for one in draft.attachments if type(number) is int and one.number == number), None)
+    if scan is None:
+        return Found(Block.DOCUMENT_NOT_ATTACHED, "attachment")
+    if scan.pages is None and "pages" not in entry:
+        return Found(Block.DOCUMENT_PAGES_UNKNOWN, "pages")
     return Document(
-        type=kind, pages=pages, mime=mime, size_bytes=size, sha256=sha256 if size else None, legible=legible
+        type=kind,
+        pages=scan.pages or pages,
+        mime=scan.media_type.value,
+        size_bytes=scan.size_bytes,
+        sha256=scan.sha256,
+        legible=legible,
+        attachment=scan.number,
     )
 
 

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from uuid import UUID
 
 from mpos_agent.claim.counter import Counter, Queued, Site
+from mpos_agent.claim.document_store import Promised
 from mpos_agent.claim.draft import ClaimDraft
 from mpos_agent.claim.draft import Person as DraftPerson
 from mpos_agent.claim.findings import Caution
+from sync.document_part import DocumentPart, packet_id
 from sync.edge.outbox import Outbox
+from sync.edge.outbox_row import RowState
 from sync.edge.sealing import Sealer
 from sync.envelope import Lane
 from sync.packet import (
@@ -32,6 +35,7 @@ from sync.packet import (
     PhotoMime,
     Programme,
 )
+from sync.records import milliseconds
 
 
 def packet_of(
@@ -175,6 +179,47 @@ def _person(person: DraftPerson) -> Person:
         address=person.address or None,
         nationality=person.nationality or None,
     )
+
+
+def promised_of(draft: ClaimDraft) -> list[Promised]:
+    """What is to be sent after the packet: every listed document with a scanned file, by its place in the list."""
+    files = {one.number: one for one in draft.attachments}
+    return [
+        Promised(
+            index=place,
+            box=files[document.attachment].box,
+            type_code=document.type,
+            media_type=files[document.attachment].media_type,
+            pages=document.pages,
+            legible=document.legible,
+            operator_id=draft.operator_id,
+            attached_at_ms=milliseconds(files[document.attachment].attached_at),
+            size_bytes=document.size_bytes,
+            sha256=files[document.attachment].sha256,
+        )
+        for place, document in enumerate(draft.documents)
+        if document.attachment is not None
+    ]
+
+
+def part_into(outbox: Outbox, sealer: Callable[[], Sealer]) -> Callable[[DocumentPart], None]:
+    """What :attr:`Counter.part_put` is on a real device: seal into the next place of the documents lane."""
+
+    def put(part: DocumentPart) -> None:
+        name = packet_id(part.claim_id, part.index, part.part)
+        outbox.put(name, Lane.DOCUMENTS, sealer().sealed(part.encode()))
+
+    return put
+
+
+def state_in(outbox: Outbox) -> Callable[[UUID], RowState | None]:
+    """What :attr:`Counter.claim_row` is on a real device."""
+
+    def state(claim_id: UUID) -> RowState | None:
+        row = outbox.find(claim_id)
+        return None if row is None else row.state
+
+    return state
 
 
 def queue_into(outbox: Outbox, sealer: Sealer) -> Callable[[ClaimPacket], Queued]:
