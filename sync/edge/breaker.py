@@ -65,22 +65,24 @@ class Breaker:
         failures = self.state().failures + 1
         step = HOPELESS if by_decision else failures
         until = now + timedelta(seconds=delay_s(step, self._draw(), retry_after_s))
-        with self._database.transaction() as tx:
-            tx.execute(
+        self._database.drain(
+            lambda tx: tx.execute(
                 "UPDATE breaker SET failures = ?, not_before_ms = ?, last_error = ?",
                 (failures, milliseconds(until), error[:200]),
             )
+        )
         return until
 
     def succeeded(self, now: datetime, next_poll_s: int) -> datetime:
         """Note a round that ended with a verified receipt; gives the time of the next poll."""
         poll = now + timedelta(seconds=poll_s(next_poll_s, self._draw()))
-        with self._database.transaction() as tx:
-            tx.execute(
+        self._database.drain(
+            lambda tx: tx.execute(
                 "UPDATE breaker SET failures = 0, not_before_ms = 0, last_error = NULL, next_poll_ms = ?,"
                 " last_receipt_ms = ?",
                 (milliseconds(poll), milliseconds(now)),
             )
+        )
         return poll
 
 

@@ -73,18 +73,21 @@ class HeadOfficeTime:
             somewhere between: in the middle, give or take half the round trip.
         """
         half_ns = max(0, received_ns - sent_ns) // 2
-        with self._database.transaction() as tx:
-            tx.execute(
+        learnt = (
+            milliseconds(server_time),
+            received_ns - half_ns,
+            self._clock.boot_id,
+            milliseconds(server_time) - milliseconds(self._wall_at(received_ns - half_ns)),
+            half_ns // 1_000_000 + 1,
+        )
+        # Part of a round: on a full disk it must not keep the receipt behind it from being taken.
+        self._database.drain(
+            lambda tx: tx.execute(
                 "INSERT OR REPLACE INTO head_office_time"
                 " (one, server_ms, monotonic_ns, boot_id, offset_ms, error_ms) VALUES (1, ?, ?, ?, ?, ?)",
-                (
-                    milliseconds(server_time),
-                    received_ns - half_ns,
-                    self._clock.boot_id,
-                    milliseconds(server_time) - milliseconds(self._wall_at(received_ns - half_ns)),
-                    half_ns // 1_000_000 + 1,
-                ),
+                learnt,
             )
+        )
         offset = self.offset()
         assert offset is not None
         return offset
