@@ -33,6 +33,8 @@ class Chain:
     held: int
     left_bytes: int
     """Of ``total``, what no longer waits."""
+    first_ready: int
+    """No packet before this place waits."""
 
     @property
     def ready(self) -> int:
@@ -41,7 +43,7 @@ class Chain:
 
 
 _CHAIN = (
-    "SELECT c.id, lane, epoch, c.acked, c.purged, c.dead, c.held, c.left_bytes, r.seq, r.digest, r.total"
+    "SELECT c.id, lane, epoch, c.acked, c.purged, c.dead, c.held, c.left_bytes, first_ready, r.seq, r.digest, r.total"
     " FROM outbox_chains c LEFT JOIN outbox_rows r"
     " ON r.chain = c.id AND r.seq = (SELECT max(seq) FROM outbox_rows WHERE chain = c.id)"
 )
@@ -77,6 +79,17 @@ def begin(tx: Transaction, lane: Lane, epoch: bytes) -> None:
     tx.execute("INSERT INTO outbox_chains (lane, epoch) VALUES (?, ?)", (lane.value, epoch))
 
 
+def advance(tx: Transaction, chain: int) -> None:
+    """After packets were settled: from where on the next to send is looked for."""
+    tx.execute(
+        "UPDATE outbox_chains SET first_ready = coalesce("
+        " (SELECT seq FROM outbox_rows WHERE chain = outbox_chains.id AND seq >= first_ready AND state = 'READY'"
+        "  ORDER BY seq LIMIT 1),"
+        " (SELECT max(seq) + 1 FROM outbox_rows WHERE chain = outbox_chains.id)) WHERE id = ?",
+        (chain,),
+    )
+
+
 def check(database: Database, most_bytes: int | None = None) -> int:
     """Walk every chain from its first packet to its head; gives the number of packets.
 
@@ -89,12 +102,14 @@ def check(database: Database, most_bytes: int | None = None) -> int:
         A gap, a broken link, bytes that are gone, or that no longer have their digest.
     """
     walked = 0
-    for chain in database.read("SELECT id, lane FROM outbox_chains ORDER BY id"):
+    for chain in database.read("SELECT id, lane, first_ready FROM outbox_chains ORDER BY id"):
         seq, previous = FIRST_SEQ, NO_HASH
         for row in _links(database, chain["id"]):
             place = f"{chain['lane']} {row['seq']}"
             if row["seq"] != seq or row["prev_hash"] != previous:
                 raise ChainError(f"the chain is broken at {place}")
+            if row["state"] == "READY" and seq < chain["first_ready"]:
+                raise ChainError(f"{place} waits and would never be found")
             seq, previous, walked = seq + 1, row["digest"], walked + 1
         _check_bytes(database, chain, most_bytes)
     return walked
@@ -103,7 +118,7 @@ def check(database: Database, most_bytes: int | None = None) -> int:
 def _links(database: Database, chain: int) -> Iterator[Row]:
     after = 0
     while rows := database.read(
-        "SELECT seq, prev_hash, digest FROM outbox_rows WHERE chain = ? AND seq > ? ORDER BY seq LIMIT ?",
+        "SELECT seq, state, prev_hash, digest FROM outbox_rows WHERE chain = ? AND seq > ? ORDER BY seq LIMIT ?",
         (chain, after, ROWS_AT_ONCE),
     ):
         yield from rows
@@ -111,10 +126,10 @@ def _links(database: Database, chain: int) -> Iterator[Row]:
 
 
 def _check_bytes(database: Database, chain: Row, most_bytes: int | None) -> None:
-    after, hashed = 0, 0
+    after, hashed = chain["first_ready"] - 1, 0
     while rows := database.read(
-        "SELECT r.id, seq, digest, bytes FROM outbox_rows r LEFT JOIN outbox_envelopes e ON e.id = r.id"
-        " WHERE chain = ? AND state = 'READY' AND r.id > ? ORDER BY r.id LIMIT ?",
+        "SELECT seq, digest, bytes FROM outbox_rows r LEFT JOIN outbox_envelopes e ON e.id = r.id"
+        " WHERE chain = ? AND state = 'READY' AND seq > ? ORDER BY seq LIMIT ?",
         (chain["id"], after, ENVELOPES_AT_ONCE),
     ):
         for row in rows:
@@ -125,7 +140,7 @@ def _check_bytes(database: Database, chain: Row, most_bytes: int | None) -> None
             hashed += len(row["bytes"])
             if most_bytes is not None and hashed >= most_bytes:
                 return
-        after = rows[-1]["id"]
+        after = rows[-1]["seq"]
 
 
 def _from(row: Row) -> Chain:
@@ -142,4 +157,5 @@ def _from(row: Row) -> Chain:
         dead=row["dead"],
         held=row["held"],
         left_bytes=row["left_bytes"],
+        first_ready=row["first_ready"],
     )

@@ -140,27 +140,13 @@ class Database:
             os.close(self._lock_file)
             self._lock_file = -1
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self) -> "_Block":
         """One transaction: all of the block is on disk when it ends, or none of it ever was.
 
         A block inside a block of the same thread joins it; if only the inner one fails, only its own writes
         are undone. Keep blocks short: every other thread waits.
         """
-        with self._turn, self._translated("write"):
-            self._refuse_when_unusable()
-            outermost = self._depth == 0
-            name = f"level_{self._depth}"
-            self._connection.execute("BEGIN IMMEDIATE" if outermost else f"SAVEPOINT {name}")
-            self._depth += 1
-            try:
-                yield Transaction(self._connection)
-                self._connection.execute("COMMIT" if outermost else f"RELEASE {name}")
-            except BaseException:
-                self._undo(None if outermost else name)
-                raise
-            finally:
-                self._depth -= 1
+        return _Block(self)
 
     def drain(self, work: Callable[[Transaction], Made]) -> Made:
         """One transaction for what shortens the queue, or belongs to a round with head office: it gets through.
@@ -412,6 +398,35 @@ class Database:
             # After a failed flush the kernel may have dropped the pages and report success the next time.
             raise StorageBrokenError(self.path, "use", f"failed before ({self._broken}); close and open it again")
 
+    def _begin(self) -> Transaction:
+        self._turn.acquire()
+        try:
+            self._refuse_when_unusable()
+            self._connection.execute(f"SAVEPOINT level_{self._depth}" if self._depth else "BEGIN IMMEDIATE")
+        except BaseException as error:
+            self._turn.release()
+            self._raise_by_cause(error, "write")
+            raise
+        self._depth += 1
+        return Transaction(self._connection)
+
+    def _end(self, failed: BaseException | None) -> None:
+        name = f"level_{self._depth - 1}" if self._depth > 1 else None
+        try:
+            if failed is None:
+                try:
+                    self._connection.execute(f"RELEASE {name}" if name else "COMMIT")
+                except BaseException as error:
+                    self._undo(name)
+                    self._raise_by_cause(error, "write")
+                    raise
+            else:
+                self._undo(name)
+                self._raise_by_cause(failed, "write")
+        finally:
+            self._depth -= 1
+            self._turn.release()
+
     def _undo(self, savepoint: str | None) -> None:
         if not self._connection.in_transaction:
             return  # SQLite has rolled back by itself, as it does on a full disk
@@ -427,27 +442,47 @@ class Database:
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
-        """SQLite's disk and file errors by cause; what is left is our own mistake and passes."""
         try:
             yield
         except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", None)
-            primary = None if code is None else code & 0xFF
-            if primary == sqlite3.SQLITE_FULL:
-                raise StorageFullError(self.path, doing, str(error)) from error
-            if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                self._broken = str(error)
-                raise StorageCorruptError(self.path, doing, str(error)) from error
-            if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-                self._broken = str(error)
-                if doing == "open" and _no_room(self.path.parent):
-                    # Making the files beside the database fails with "disk I/O error" where writing into it says
-                    # "full". Only at the start: of a file in use a failed write must be believed to be just that.
-                    raise StorageFullError(self.path, doing, str(error)) from error
-                raise StorageBrokenError(self.path, doing, str(error)) from error
-            if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise StorageInUseError(self.path, doing, str(error)) from error
+            self._raise_by_cause(error, doing)
             raise
+
+    def _raise_by_cause(self, error: BaseException, doing: str) -> None:
+        """SQLite's disk and file errors by cause; what is left is our own mistake, or nothing of SQLite's."""
+        if not isinstance(error, sqlite3.DatabaseError):
+            return
+        code = getattr(error, "sqlite_errorcode", None)
+        primary = None if code is None else code & 0xFF
+        if primary == sqlite3.SQLITE_FULL:
+            raise StorageFullError(self.path, doing, str(error)) from error
+        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            self._broken = str(error)
+            raise StorageCorruptError(self.path, doing, str(error)) from error
+        if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            self._broken = str(error)
+            if doing == "open" and _no_room(self.path.parent):
+                # Making the files beside the database fails with "disk I/O error" where writing into it says
+                # "full". Only at the start: of a file in use a failed write must be believed to be just that.
+                raise StorageFullError(self.path, doing, str(error)) from error
+            raise StorageBrokenError(self.path, doing, str(error)) from error
+        if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise StorageInUseError(self.path, doing, str(error)) from error
+
+
+class _Block:
+    """A ``with database.transaction()`` block. A class of its own: a generator would cost what two statements do."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> Transaction:
+        return self._database._begin()  # noqa: SLF001 - the other half of one thing
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        self._database._end(error)  # noqa: SLF001
 
 
 def by_errno(error: OSError, path: Path, doing: str) -> StorageError:

@@ -145,6 +145,9 @@ def _chains(schema: Schema) -> None:
         " id INTEGER PRIMARY KEY, lane TEXT NOT NULL, epoch BLOB NOT NULL,"
         " acked INTEGER NOT NULL DEFAULT 0, purged INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0,"
         " held INTEGER NOT NULL DEFAULT 0, left_bytes INTEGER NOT NULL DEFAULT 0,"
+        # No packet before this place waits. So the next to send is found from here along (chain, seq), and no index
+        # of its own has to be written with every packet that is put.
+        " first_ready INTEGER NOT NULL DEFAULT 1,"
         " UNIQUE (lane, epoch)) STRICT"
     )
     schema.execute("INSERT INTO outbox_chains (lane, epoch) SELECT lane, epoch FROM outbox_lanes ORDER BY lane")
@@ -168,9 +171,7 @@ def _narrow_rows(schema: Schema) -> None:
         " CHECK (receipt_id IS NOT NULL OR state IN ('READY', 'DEAD'))"
         ") STRICT"
     )
-    # The order packets leave in: in a chain row ids rise with the sequence. Only rows that wait stand in it, so that
-    # "the oldest of this chain" is one step down a small tree, with a thousand rows waiting or a million.
-    schema.execute("CREATE INDEX outbox_ready ON outbox_rows (chain) WHERE state = 'READY'")
+    # Each holds the rows of its kind only: none is written when a packet is put.
     schema.execute("CREATE INDEX outbox_acked ON outbox_rows (acked_at_ms) WHERE state = 'ACKED'")
     schema.execute("CREATE INDEX outbox_dead ON outbox_rows (chain) WHERE state = 'DEAD'")
     schema.execute("CREATE INDEX outbox_last_word ON outbox_rows (chain) WHERE verdict IS NOT NULL")
@@ -220,7 +221,8 @@ def _guards(schema: Schema) -> None:
         " acked = acked + (new.state = 'ACKED') - (old.state = 'ACKED'),"
         " purged = purged + (new.state = 'PURGED') - (old.state = 'PURGED'),"
         " dead = dead + (new.state = 'DEAD') - (old.state = 'DEAD'),"
-        " left_bytes = left_bytes + new.size * ((new.state <> 'READY') - (old.state <> 'READY'))"
+        " left_bytes = left_bytes + new.size * ((new.state <> 'READY') - (old.state <> 'READY')),"
+        " first_ready = CASE WHEN new.state = 'READY' THEN min(first_ready, new.seq) ELSE first_ready END"
         " WHERE id = new.chain; END"
     )
     schema.execute(

@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from sync import cbor
 from sync.edge import chains, migrations, settlement
 from sync.edge.backoff import has_come
+from sync.edge.chains import Chain
 from sync.edge.clock import Clock, SystemClock
 from sync.edge.database import Database, Transaction
 from sync.edge.fair_share import FairShare
 from sync.edge.outbox_row import ChainPosition, OutboxRow, RowState, from_columns
 from sync.edge.settlement import Settlement
-from sync.envelope import EPOCH_BYTES, Lane, envelope_digest, read_header
+from sync.envelope import EPOCH_BYTES, FIRST_SEQ, NO_HASH, Lane, envelope_digest, read_header
 from sync.errors import ChainError
 from sync.receipt import VerifiedReceipt
 from sync.records import from_milliseconds, milliseconds
@@ -29,6 +31,17 @@ PURGE_BYTES_AT_ONCE = 1024 * 1024
 """And so many bytes, but always one row: twenty parts of a scan would be five megabytes of zeros."""
 MOST_DUE = 500
 """Packets in one round at most."""
+HEADER_WITHIN, ARRAY_HEAD = 512, 1
+"""Bytes: the device header lies within the first of an envelope, after the type; head of a CBOR array of four."""
+
+
+_NEXT_PLACE = (
+    "SELECT c.id, epoch, r.seq, r.digest, r.total, EXISTS (SELECT 1 FROM outbox_rows WHERE packet_id = ?) AS known"
+    " FROM outbox_chains c LEFT JOIN outbox_rows r"
+    " ON r.chain = c.id AND r.seq = (SELECT max(seq) FROM outbox_rows WHERE chain = c.id)"
+    " WHERE c.id = (SELECT max(id) FROM outbox_chains WHERE lane = ?)"
+)
+"""One question instead of three: is it here, which chain grows, and what stands at its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +95,16 @@ def _nobody(_row: OutboxRow) -> None:
     """Nobody keeps a record."""
 
 
+def _names(envelope: bytes, position: ChainPosition) -> bool:
+    """Whether the signed header names exactly this place.
+
+    Lane, epoch, number and previous hash stand in it side by side and have one encoding only, so that looking for
+    those bytes is enough, and a tenth of the work of reading the envelope that was made a moment ago.
+    """
+    place = cbor.encode([position.lane.value, position.epoch, position.seq, position.prev_hash])
+    return place[ARRAY_HEAD:] in envelope[:HEADER_WITHIN]
+
+
 class Outbox:
     """The queue on top of the agent's database. Thread-safe as that is."""
 
@@ -118,54 +141,50 @@ class Outbox:
             The envelope is none.
         """
         with self._database.transaction() as tx:
-            known = self._row(tx, packet_id)
-            if known is not None:
+            place = tx.execute(_NEXT_PLACE, (packet_id.bytes, lane.value)).fetchone()
+            if place["known"]:
+                known = self._row(tx, packet_id)
+                assert known is not None
                 return known
-            chain = chains.current(tx, lane)
-            position = ChainPosition(lane, chain.epoch, chain.next_seq, chain.head_hash)
+            seq, prev_hash, before = place["seq"], place["digest"], place["total"]
+            if seq is None:
+                seq, prev_hash, before = FIRST_SEQ - 1, NO_HASH, 0
+            position = ChainPosition(lane, place["epoch"], seq + 1, prev_hash)
             envelope = seal(position)
-            header = read_header(envelope)
-            if ChainPosition(header.lane, header.epoch, header.seq, header.prev_hash) != position:
+            if not _names(envelope, position):
+                read_header(envelope)  # says what else it is, where it is no envelope at all
                 raise ChainError("sealed for another place in the chain")
-            digest, now_ms, size = envelope_digest(envelope), milliseconds(self._clock.utc()), len(envelope)
+            digest, size, now = envelope_digest(envelope), len(envelope), self._clock.utc()
+            now_ms = milliseconds(now)
             row_id = tx.execute(
                 "INSERT INTO outbox_rows (packet_id, chain, seq, state, next_at_ms, attempts, digest, prev_hash, size,"
                 " total, queued_at_ms) VALUES (?, ?, ?, 'READY', ?, 0, ?, ?, ?, ?, ?)",
-                (
-                    packet_id.bytes,
-                    chain.id,
-                    position.seq,
-                    now_ms,
-                    digest,
-                    position.prev_hash,
-                    size,
-                    chain.total + size,
-                    now_ms,
-                ),
+                (packet_id.bytes, place["id"], seq + 1, now_ms, digest, prev_hash, size, before + size, now_ms),
             ).lastrowid
             assert row_id is not None
             tx.execute("INSERT INTO outbox_envelopes (id, bytes) VALUES (?, ?)", (row_id, envelope))
-            queued_at = from_milliseconds(now_ms)
-            return OutboxRow(
-                id=row_id,
-                packet_id=packet_id,
-                lane=lane,
-                epoch=position.epoch,
-                seq=position.seq,
-                state=RowState.READY,
-                size=size,
-                digest=digest,
-                prev_hash=position.prev_hash,
-                queued_at=queued_at,
-                next_at=queued_at,
-                attempts=0,
-                last_error=None,
-                verdict=None,
-                reason=None,
-                receipt_no=None,
-                stored_at=None,
-                acked_at=None,
-            )
+        # As it stands in the file now; reading it again would say the same.
+        queued_at = from_milliseconds(now_ms)
+        return OutboxRow(
+            id=row_id,
+            packet_id=packet_id,
+            lane=lane,
+            epoch=position.epoch,
+            seq=position.seq,
+            state=RowState.READY,
+            size=size,
+            digest=digest,
+            prev_hash=prev_hash,
+            queued_at=queued_at,
+            next_at=queued_at,
+            attempts=0,
+            last_error=None,
+            verdict=None,
+            reason=None,
+            receipt_no=None,
+            stored_at=None,
+            acked_at=None,
+        )
 
     def due(
         self, now: datetime, limit_bytes: int, *, most: int = MOST_DUE, however_early: bool = False
@@ -190,7 +209,7 @@ class Outbox:
         with self._database.transaction() as tx:
             found: list[OutboxRow] = []
             for chain in chains.of_lane(tx, lane):
-                found += self._ready(tx, chain.id, most - len(found), after_id)
+                found += self._ready(tx, chain, most - len(found), after_id)
             return found
 
     def envelope(self, row_id: int) -> bytes | None:
@@ -313,16 +332,16 @@ class Outbox:
                 (before_id, *values, most),
             )
             return [from_columns(row) for row in found]
-        # One walk down the index per chain, not one over the whole queue.
+        # Along each chain from its end, not over the whole queue.
         with self._database.transaction() as tx:
             kept = [
                 from_columns(row)
                 for lane in Lane
                 for chain in chains.of_lane(tx, lane)
                 for row in tx.execute(
-                    "SELECT * FROM outbox_stubs WHERE chain = ? AND state = 'READY' AND id < ?"
-                    " ORDER BY id DESC LIMIT ?",
-                    (chain.id, before_id, most),
+                    "SELECT * FROM outbox_stubs WHERE chain = ? AND seq >= ? AND state = 'READY' AND id < ?"
+                    " ORDER BY seq DESC LIMIT ?",
+                    (chain.id, chain.first_ready, before_id, most),
                 ).fetchall()
             ]
         return sorted(kept, key=lambda row: -row.id)[:most]
@@ -353,18 +372,21 @@ class Outbox:
         due: list[OutboxRow] = []
         room = limit_bytes
         for chain in chains.of_lane(tx, lane):
-            for row in self._ready(tx, chain.id, most - len(due)) if chain.ready else ():
+            for row in self._ready(tx, chain, most - len(due)):
                 if room < 0 or not (however_early or has_come(row.next_at, now)):
                     break
                 room -= row.size
                 due.append(row)
         return due
 
-    def _ready(self, tx: Transaction, chain: int, most: int, after_id: int = 0) -> Iterator[OutboxRow]:
-        """One by one: whoever needs few of a long queue reads few."""
+    def _ready(self, tx: Transaction, chain: Chain, most: int, after_id: int = 0) -> Iterator[OutboxRow]:
+        """One by one: whoever needs few of a long queue reads few. In a chain row ids rise with the places."""
+        if not chain.ready:
+            return
         for row in tx.execute(
-            "SELECT * FROM outbox_stubs WHERE chain = ? AND state = 'READY' AND id > ? ORDER BY id LIMIT ?",
-            (chain, after_id, most),
+            "SELECT * FROM outbox_stubs WHERE chain = ? AND seq >= ? AND state = 'READY' AND id > ?"
+            " ORDER BY seq LIMIT ?",
+            (chain.id, chain.first_ready, after_id, most),
         ):
             yield from_columns(row)
 
@@ -378,7 +400,7 @@ class Outbox:
     def _lane_counts(self, tx: Transaction, lane: Lane) -> LaneCounts:
         every = chains.of_lane(tx, lane)
         growing = every[-1]
-        oldest = [row.queued_at for chain in every if chain.ready for row in self._ready(tx, chain.id, 1)]
+        oldest = [row.queued_at for chain in every for row in self._ready(tx, chain, 1)]
         return LaneCounts(
             lane=lane,
             epoch=growing.epoch,

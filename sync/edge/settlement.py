@@ -39,10 +39,11 @@ def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int) -> Settlement
     acked: list[OutboxRow] = []
     dead: list[OutboxRow] = []
     left: dict[int, str] = {}
+    moved: set[int] = set()
     evidence = _Evidence(tx, receipt, now_ms)
     for verdict in receipt.content.verdicts:
         row = tx.execute(
-            "SELECT r.id, bytes FROM outbox_rows r JOIN outbox_chains c ON c.id = chain"
+            "SELECT r.id, chain, bytes FROM outbox_rows r JOIN outbox_chains c ON c.id = chain"
             " JOIN outbox_envelopes e ON e.id = r.id WHERE lane = ? AND epoch = ? AND seq = ? AND state = 'READY'",
             (verdict.lane.value, verdict.epoch, verdict.seq),
         ).fetchone()
@@ -53,14 +54,18 @@ def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int) -> Settlement
         elif verdict.verdict.in_custody:
             _acknowledge(tx, row["id"], verdict, evidence.row_id(), now_ms)
             acked.append(_again(tx, row["id"]))
+            moved.add(row["chain"])
         elif verdict.verdict is Verdict.NOT_YOURS:
             tx.execute(
                 "UPDATE outbox_rows SET state = 'DEAD', verdict = ?, reason = ? WHERE id = ?",
                 (verdict.verdict.value, verdict.reason, row["id"]),
             )
             dead.append(_again(tx, row["id"]))
+            moved.add(row["chain"])
         else:
             left[row["id"]] = verdict.reason or verdict.verdict.value
+    for chain in moved:
+        chains.advance(tx, chain)
     forked = tuple(lane for lane in Lane if _is_fork(tx, lane, receipt.content) or _is_frozen(tx, lane))
     return Settlement(acked=tuple(acked), dead=tuple(dead), left=left, forked=forked)
 

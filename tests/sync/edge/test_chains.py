@@ -141,3 +141,24 @@ def test_bytes_that_are_gone_without_a_receipt_are_found(desk: Desk) -> None:
         tx.execute("DELETE FROM outbox_envelopes")
     with pytest.raises(ChainError, match="bytes of core 1 are gone"):
         desk.outbox.check_chain()
+
+
+def test_a_packet_left_behind_by_a_receipt_is_still_found(desk: Desk) -> None:
+    """The ones behind it are in custody, it is not: it stays first, and is the next to go."""
+    rows = [desk.put(number) for number in range(4)]
+    settle(desk, verdict_on(rows[1]), verdict_on(rows[2]))
+    assert [row.seq for row in due(desk)] == [1, 4]
+    settle(desk, verdict_on(rows[0]))
+    assert [row.seq for row in due(desk)] == [4]
+    settle(desk, verdict_on(rows[3]))
+    assert due(desk) == []
+    assert [row.seq for row in (desk.put(9), *due(desk))] == [5, 5]
+
+
+def test_a_waiting_packet_that_would_not_be_found_is_damage(desk: Desk) -> None:
+    """Where looking begins is written down; the check at the start holds it against the rows."""
+    desk.put(1)
+    with desk.database.transaction() as tx:
+        tx.execute("UPDATE outbox_chains SET first_ready = 2")
+    with pytest.raises(ChainError, match="never be found"):
+        desk.outbox.check_chain()

@@ -368,8 +368,8 @@ def test_the_oldest_waiting_packet_is_known(desk: Desk) -> None:
 def test_the_next_batch_is_found_by_walking_an_index_and_sorting_nothing(desk: Desk) -> None:
     """The cost stays flat from a thousand waiting packets to a million."""
     for sql in (
-        "SELECT * FROM outbox_stubs WHERE chain = 1 AND state = 'READY' AND id > 5 ORDER BY id LIMIT 5",
-        "SELECT * FROM outbox_stubs WHERE chain = 1 AND state = 'READY' AND id < 5 ORDER BY id DESC LIMIT 5",
+        "SELECT * FROM outbox_stubs WHERE chain = 1 AND seq >= 3 AND state = 'READY' AND id > 5 ORDER BY seq LIMIT 5",
+        "SELECT * FROM outbox_stubs WHERE chain = 1 AND seq >= 3 AND state = 'READY' ORDER BY seq DESC LIMIT 5",
         "SELECT id FROM outbox_rows WHERE state = 'ACKED' AND acked_at_ms < 5 ORDER BY acked_at_ms LIMIT 5",
         "SELECT * FROM outbox_stubs WHERE packet_id = x'00'",
         "SELECT digest FROM outbox_rows WHERE chain = 1 AND seq = 3",
