@@ -5,9 +5,7 @@ good again, the queue drains, and the judge looks. A round may fail, and must sa
 may not do is believe an answer that is none.
 """
 
-import ctypes
 import os
-import pickle
 import shutil
 import ssl
 import subprocess
@@ -22,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bench.faults import own_namespace
 from bench.faults.any_order import Ears, JumpingClock
 from bench.faults.history import Fault, History, Violation, violations
 from bench.faults.link_proxy import GOOD, LinkProxy, Trouble
@@ -29,7 +28,6 @@ from bench.faults.parts import Progress, Result, quietly
 from bench.faults.power_cut import acknowledged
 from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Told, found_office, ledger_of, queue_of
 from bench.faults.service import Service, as_identity, enrol_over_tls, tls_line
-from bench.faults.traced import wait_for
 from bench.faults.wrong_builds import CREDULOUS, FORGETFUL, HASTY
 from head_office.keys.authority import Authority
 from head_office.keys.home import Home
@@ -48,7 +46,6 @@ YEAR = timedelta(days=365)
 AMOUNTS = (1, 300, 1500, 2500, 4000, 9000, 20000)
 """Bytes after which a line breaks: inside the handshake, the head, the first and later packets; of the reply too."""
 PACKETS = 3
-CLONE_NEWNET = 0x40000000
 LOSS = 0.05
 
 
@@ -280,45 +277,20 @@ def _stranger() -> ssl.SSLContext:
 
 
 def _slow_line(result: Result) -> None:
-    """64 kbit/s, 600 ms, 5 % loss: in a child with its own network namespace, where packets may be dropped."""
-    reason = _no_network_of_our_own()
+    """64 kbit/s, 600 ms, 5 % loss: in a network of its own, where packets may be dropped."""
+    reason = own_namespace.missing(own_namespace.NETWORK)
+    if not reason and shutil.which("iptables", path=os.defpath + ":/usr/sbin:/sbin") is None:
+        reason = "iptables is not installed"
     if reason:
         result.skipped.append(f"64 kbit/s with 600 ms and 5 % loss: {reason}")
         return
-    told, tells = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(told)
-        status = 1
-        try:
-            found = _in_a_lossy_network()
-            os.write(tells, pickle.dumps(found))
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(tells)
-    with os.fdopen(told, "rb") as pipe:
-        said = pipe.read()
-    ended = wait_for(child, 600)
-    if ended.status or not said:
-        result.found.append(Violation(Fault.REFUSED, "slow line: the child failed"))
-        return
-    result.note(pickle.loads(said), "64 kbit/s, 600 ms, 5 % loss")
+    try:
+        found = own_namespace.run_apart(own_namespace.NETWORK, _in_a_lossy_network)
+    except RuntimeError as error:
+        found = [Violation(Fault.REFUSED, str(error))]
+    result.note(found, "64 kbit/s, 600 ms, 5 % loss")
     result.faults_tried += 1
     result.states_checked += 1
-
-
-def _no_network_of_our_own() -> str:
-    if os.geteuid() != 0:
-        return "needs root"
-    for program in ("ip", "iptables", "unshare"):
-        if shutil.which(program, path=os.defpath + ":/usr/sbin:/sbin") is None:
-            return f"{program} is not installed"
-    probe = subprocess.run(
-        ["unshare", "--net", "sh", "-c", f"ip link set lo up && {' '.join(_LOSE)}"],
-        capture_output=True, check=False, timeout=30,
-    )  # fmt: skip
-    return "" if probe.returncode == 0 else "no network namespace with iptables here"
 
 
 _LOSE = ["iptables", "-A", "INPUT", "-i", "lo", "-m", "statistic", "--mode", "random", "--probability", str(LOSS),
@@ -326,9 +298,7 @@ _LOSE = ["iptables", "-A", "INPUT", "-i", "lo", "-m", "statistic", "--mode", "ra
 
 
 def _in_a_lossy_network() -> list[Violation]:
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    for command in (["ip", "link", "set", "lo", "mtu", "1500"], ["ip", "link", "set", "lo", "up"], _LOSE):
+    for command in (["ip", "link", "set", "lo", "mtu", "1500"], _LOSE):
         subprocess.run(command, check=True, timeout=30)
     with _Bench(AS_IT_IS) as bench:
         slow = Trouble("slow", bits_per_s=64_000, one_way_s=0.3, jitter_s=0.1)

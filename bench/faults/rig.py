@@ -34,6 +34,7 @@ from sync.edge.database import Database
 from sync.edge.head_office_client import Reply
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import ChainPosition, OutboxRow
+from sync.edge.reserve import Reserve
 from sync.edge.sealing import Sealer
 from sync.edge.uploader import Client, RoundOutcome, RoundResult, Trust, Uploader
 from sync.enrolment import Site, SiteType
@@ -44,8 +45,15 @@ from sync.receipt import read_receipt, verify_receipt
 from sync.recipients import Recipient
 
 SITE = Site(branch_code="KC01", kanwil_code="DKI", partner_code=None, site_type=SiteType.BRANCH)
+SMALL_RESERVE = 4 * 1024 * 1024
+"""The agent keeps 16 MB for packets of up to 400 kB; those of these tools are smaller."""
 MOST_ROUNDS = 400
 """To drain a queue of a few hundred packets, whatever the batch size; more means that it does not drain."""
+
+
+def with_reserve(path: Path) -> Database:
+    """As the agent opens it; a small reserve, because it is made and flushed at every start."""
+    return Database(path, reserve=Reserve(path.with_name("reserve"), SMALL_RESERVE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Build:
     """Which classes the two programs are made of."""
 
     name: str = "as it is"
-    database: Callable[[Path], Database] = Database
+    database: Callable[[Path], Database] = with_reserve
     outbox: Callable[[Database], Outbox] = Outbox
     uploader: Callable[..., Uploader] = Uploader
     ledger: Callable[[Path], Any] = SqliteLedger
@@ -142,6 +150,7 @@ class Office:
         )
 
     def close(self) -> None:
+        self.ingest.close()
         self.ledger.close()
 
     def enrol(self, serial: str = "SN-0001") -> Identity:
@@ -290,17 +299,20 @@ def found_office(folder: Path) -> Home:
 
 
 def queue_of(device: Device) -> tuple[list[Held], list[Purged]]:
-    """What a device's file holds: waiting with bytes, and purged with or without proof."""
+    """What a device's file holds: waiting with bytes, and what has none any more, with or without proof."""
     held, purged = [], []
     database, device_id, keys = device.database, device.identity.device_id, device.identity.receipt_keys
-    for row in database.read("SELECT * FROM outbox_rows ORDER BY id"):
+    for row in database.read(
+        "SELECT r.id, lane, epoch, seq, state, digest, raw FROM outbox_rows r JOIN outbox_chains c ON c.id = r.chain"
+        " LEFT JOIN outbox_receipts p ON p.id = r.receipt_id ORDER BY r.id"
+    ):
         place = Place(device_id, row["lane"], bytes(row["epoch"]), row["seq"])
-        if row["state"] == "PURGED" or row["envelope"] is None:
-            proof = database.read("SELECT raw FROM outbox_receipts WHERE id = ?", (row["receipt_id"],))
-            proved = bool(proof) and _proves(bytes(proof[0]["raw"]), keys, device_id, bytes(row["digest"]))
+        envelope = device.outbox.envelope(row["id"])
+        if envelope is None:
+            proved = row["raw"] is not None and _proves(bytes(row["raw"]), keys, device_id, bytes(row["digest"]))
             purged.append(Purged(place, bytes(row["digest"]), proved))
         elif row["state"] in ("READY", "DEAD"):
-            held.append(Held(place, envelope_digest(bytes(row["envelope"]))))
+            held.append(Held(place, envelope_digest(envelope)))
     return held, purged
 
 

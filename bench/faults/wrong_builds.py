@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 from bench.faults.rig import Build
-from head_office.checks import Placement
+from head_office import round as round_module
+from head_office.checks import Placement, place
 from head_office.ingest import Ingest
 from head_office.ledger.sqlite import SqliteLedger
 from sync.edge import uploader as uploader_module
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 
 class _LaxDatabase(Database):
+    """Commits without waiting for the disk."""
+
     synchronous = "NORMAL"
 
     def _set_up(self, connection: Any) -> None:
@@ -85,8 +88,8 @@ class _HastyOutbox(Outbox):
     def due(self, *arguments: Any, **more: Any) -> list[OutboxRow]:
         rows = super().due(*arguments, **more)
         with self._database.transaction() as tx:
-            tx.execute("DROP TRIGGER IF EXISTS outbox_kept")
-            tx.executemany("DELETE FROM outbox_rows WHERE id = ?", [(row.id,) for row in rows])
+            tx.execute("DROP TRIGGER IF EXISTS outbox_held_fast")
+            tx.executemany("DELETE FROM outbox_envelopes WHERE id = ?", [(row.id,) for row in rows])
         return rows
 
 
@@ -125,7 +128,7 @@ class _ForgetfulIngest(Ingest):
     """Does not look whether a packet is here already: what comes twice is stored twice."""
 
     def receive(self, *arguments: Any, **more: Any) -> bytes:
-        with patch("head_office.ingest.place", lambda **_: Placement.NEXT):
+        with patch.object(round_module, "place", lambda **_: Placement.NEXT):
             return super().receive(*arguments, **more)
 
 
@@ -134,13 +137,10 @@ class _UnwatchfulIngest(Ingest):
 
     def receive(self, *arguments: Any, **more: Any) -> bytes:
         def never_a_fork(**facts: Any) -> Placement:
-            found = real(**facts)
+            found = place(**facts)
             return Placement.GAP if found in (Placement.FORK, Placement.CHAIN_BROKEN) else found
 
-        from head_office import ingest as module  # noqa: PLC0415 - the name it is looked up by
-
-        real = module.place
-        with patch.object(module, "place", never_a_fork):
+        with patch.object(round_module, "place", never_a_fork):
             return super().receive(*arguments, **more)
 
 
@@ -152,6 +152,8 @@ HASTY = Build("device deletes before the receipt", outbox=_HastyOutbox, wrong="d
 CREDULOUS = Build("device does not verify receipts", uploader=_CredulousUploader, wrong="a 200 counts as delivered")
 FORGETFUL = Build("head office does not look for duplicates", ingest=_ForgetfulIngest, wrong="stored again")
 UNWATCHFUL = Build("head office overlooks forks", ingest=_UnwatchfulIngest, wrong="a fork is a gap to it")
+
+NO_RESERVE = Build("device keeps no reserve", database=Database, wrong="no reserve")
 
 POWER_CUT = (DEVICE_NORMAL, DEVICE_OFF, OFFICE_NORMAL, OFFICE_LATE, HASTY)
 
