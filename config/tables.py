@@ -186,8 +186,15 @@ def tables_folder() -> Path:
     return Path(__file__).parent / "tables"
 
 
-def load_tables(folder: Path | None = None) -> Tables:
+def load_tables(folder: Path | None = None, instead: Mapping[str, bytes] | None = None) -> Tables:
     """Read and check every table.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; None: those that came with the program.
+    instead
+        Content of some of them, by name, that counts in place of the file.
 
     Raises
     ------
@@ -196,7 +203,11 @@ def load_tables(folder: Path | None = None) -> Tables:
         or the consent text differs from its checksum.
     """
     place = folder or tables_folder()
-    read = {name: _read(place / f"{name}.toml") for name in FILES}
+    other = instead or {}
+    read = {
+        name: _parsed_toml(place / f"{name}.toml", other[name]) if name in other else _read(place / f"{name}.toml")
+        for name in FILES
+    }
     content = {name: document for name, (document, _) in read.items()}
     versions = {name: _version(place / f"{name}.toml", document) for name, document in content.items()}
     digest = hashlib.sha256()
@@ -232,12 +243,27 @@ def load_tables(folder: Path | None = None) -> Tables:
     return tables
 
 
+def table_version(name: str, raw: bytes) -> str:
+    """The version one table names, a date as text: later ones sort behind. Raises ConfigError."""
+    file = Path(f"{name}.toml")
+    return _version(file, _parsed_toml(file, raw)[0])
+
+
+def table_bytes(name: str, folder: Path | None = None) -> bytes:
+    """One table as it stands in its file. Raises ConfigError."""
+    return _read((folder or tables_folder()) / f"{name}.toml")[1]
+
+
 def _read(file: Path) -> tuple[dict[str, Any], bytes]:
     try:
-        raw = file.read_bytes()
-        return tomllib.loads(raw.decode("utf-8")), raw
+        return _parsed_toml(file, file.read_bytes())
     except OSError as error:
         raise ConfigError(file, "", f"cannot be read ({error.strerror})", "install the whole set of tables") from error
+
+
+def _parsed_toml(file: Path, raw: bytes) -> tuple[dict[str, Any], bytes]:
+    try:
+        return tomllib.loads(raw.decode("utf-8")), raw
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(file, "", f"is not valid TOML ({error})", "install the table again") from error
 

@@ -64,10 +64,15 @@ class Act(enum.Enum):
     CALLER_ADDED = "CALLER_ADDED"
     CALLER_REMOVED = "CALLER_REMOVED"
     ENROLLED = "ENROLLED"
+    IDENTITY_RENEWED = "IDENTITY_RENEWED"
     STARTED = "STARTED"
     STOPPED = "STOPPED"
     PACKET_SETTLED = "PACKET_SETTLED"
     PACKET_PURGED = "PACKET_PURGED"
+    TABLES_TAKEN = "TABLES_TAKEN"
+    POLICY_TAKEN = "POLICY_TAKEN"
+    SUPPLEMENT_ASKED = "SUPPLEMENT_ASKED"
+    DECISION_HEARD = "DECISION_HEARD"
     STICK_EXPORTED = "STICK_EXPORTED"
 
 
@@ -152,6 +157,7 @@ FACTS: Final[Mapping[str, Callable[[object], object]]] = {
     "refusal": _member,
     "reason": _member,
     "verdict": _member,
+    "decision": _member,
     "tables": _version,
     "version": _version,
 }

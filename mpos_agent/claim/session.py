@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from config.tables import Tables
 from mpos_agent.audit import Act, Fact
 from mpos_agent.claim.counter import CardProgress, Counter, FingerProgress
 from mpos_agent.claim.document_store import Sent
@@ -451,7 +452,7 @@ class ClaimDesk:
     def use(self, *, tables: Tables, policy: Policy) -> None:
         """Other rules from now on: for claims that are opened, or resumed after a restart. Open ones keep theirs."""
         self._counter.matcher.threshold(policy.threshold_id)
-        self._counter = dataclasses.replace(self._counter, tables=tables, policy=policy)
+        self._counter = replace(self._counter, tables=tables, policy=policy)
 
     def start(
         self,

@@ -41,6 +41,14 @@ def outbox(
         f"{queue['waiting']} waiting{age_en}; {queue['accepted']} accepted; {queue['held']} held; "
         f"{queue['refused']} refused.",
     )
+    for frozen in queue["frozen"]:
+        shell.say(
+            f"Antrean {frozen['lane']} dibekukan kantor pusat ({frozen['reason']}); hubungi kantor pusat.",
+            f"Head office has frozen lane {frozen['lane']} ({frozen['reason']}); call head office.",
+            style="red",
+        )
+    for one in queue["asking"]:
+        shell.say(*_asked(one), style="yellow")
     if not queue["rows"]:
         return
     table = Table(
@@ -53,12 +61,42 @@ def outbox(
     shell.console.print(table)
 
 
+_DECISIONS: Mapping[str, tuple[str, str, str]] = {
+    "approved": ("green", "disetujui", "approved"),
+    "returned": ("yellow", "dikembalikan", "returned"),
+    "rejected": ("red", "ditolak pusat", "rejected"),
+}
+
+
+def _asked(one: Mapping[str, Any]) -> tuple[str, str]:
+    asked = one["asked"]
+    documents = ", ".join(asked["still"])
+    until = f" sampai/until {asked['until']}" if asked["until"] else ""
+    note = f": {asked['note']}" if asked["note"] else ""
+    return (
+        f"Kantor pusat meminta {documents} untuk klaim {one['claim_id']}{until}{note}",
+        f"Head office asks for {documents} for claim {one['claim_id']}{until}{note}",
+    )
+
+
+def _decided(shell: Shell, answer: Mapping[str, Any] | None) -> str:
+    """What people decided of the claim, after its receipt number."""
+    decided = answer["decided"] if answer else None
+    if not decided:
+        return ""
+    colour, word_id, word_en = _DECISIONS[decided["status"]]
+    agenda = f" {decided['agenda_no']}" if decided["agenda_no"] else ""
+    reason = f": {decided['reason']}" if decided["reason"] else ""
+    told = shell.both(f"{word_id}{agenda}{reason}", f"{word_en}{agenda}")
+    return f" [{colour}]{escape(told)}[/{colour}]"
+
+
 def _answer(shell: Shell, row: Mapping[str, Any]) -> str:
     number = escape(str(row["receipt_no"]))
     because_id, because_en = (escape(text) for text in because(row))
     match standing(row):
         case Standing.ACCEPTED:
-            return f"[green]{number}[/green]"
+            return f"[green]{number}[/green]{_decided(shell, row['answer'])}"
         case Standing.HELD:
             told = shell.both(f"disimpan, tetapi ditahan: {because_id}", f"stored, but held: {because_en}")
             return f"[yellow]{number} {told}[/yellow]"

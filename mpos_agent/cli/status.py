@@ -6,6 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from mpos_agent.cli.identity import until
 from mpos_agent.cli.shell import (
     DEFAULT_SETTINGS,
     ConfigOption,
@@ -54,6 +55,16 @@ def _table(shell: Shell, reply: Mapping[str, Any]) -> Table:
     row("Agen", "Agent", f"{reply['version']}")
     enrolled = f"{reply['device_id']} ({site['branch_code']}, {site['site_type']})" if site else ""
     row("Mesin", "Device", enrolled or shell.both("belum terdaftar: mpos-agent enrol", "not enrolled"))
+    if reply["denied"]:
+        stopped = shell.both("kantor pusat menghentikan klaim baru", "head office has stopped new claims")
+        row("DIHENTIKAN", "STOPPED", f"[red]{stopped}[/red]\n{escape(reply['denied'])}")
+    if reply["identity_problem"]:
+        row("Identitas", "Identity", error_text(shell, reply["identity_problem"]))
+    if reply["identity"]:
+        held = reply["identity"]
+        row("Sertifikat sampai", "Certificates until", f"{until(held)} ({escape(held['key_store'])})")
+        if held["problem"]:
+            row("Perpanjangan", "Renewal", error_text(shell, held["problem"]))
     for id_text, en_text, name, problem in (
         ("Pembaca kartu", "Card reader", devices["card_reader"], devices["card_problem"]),
         ("SAM", "SAM", devices["sam_reader"], devices["sam_problem"]),
@@ -66,10 +77,24 @@ def _table(shell: Shell, reply: Mapping[str, Any]) -> Table:
     row("Diterima pusat", "Accepted", str(queue["accepted"]))
     row("Ditahan pusat", "Held", f"[yellow]{queue['held']}[/yellow]" if queue["held"] else "0")
     row("Ditolak pusat", "Refused", f"[red]{queue['refused']}[/red]" if queue["refused"] else "0")
+    for frozen in reply["frozen"]:
+        row("DIBEKUKAN", "FROZEN", f"[red]{escape(_frozen(shell, frozen))}[/red]")
+    if reply["asking"]:
+        many = reply["asking"]
+        told = shell.both(f"{many} klaim: mpos-agent outbox", f"{many} claims: mpos-agent outbox")
+        row("Kelengkapan diminta", "Documents asked for", f"[yellow]{told}[/yellow]")
     row("Hubungan terakhir", "Last round", _round(shell, last))
     clock = shell.both("dipastikan pusat", "confirmed") if reply["clock_trusted"] else ""
     row("Jam", "Clock", clock or shell.both("belum dipastikan pusat", "not confirmed by head office yet"))
     return table
+
+
+def _frozen(shell: Shell, frozen: Mapping[str, Any]) -> str:
+    lane, reason = frozen["lane"], frozen["reason"]
+    return shell.both(
+        f"antrean {lane} ({reason}): paket baru disimpan di pusat, tetapi ditahan; hubungi kantor pusat",
+        f"lane {lane} ({reason}): new packets are stored at head office, but held; call head office",
+    )
 
 
 def _waiting(shell: Shell, queue: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ not at all. What this program can not read, does not know, or failed at three ti
 office then stops repeating it, and a person there sees why.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,8 @@ MOST_DETAIL = 120
 
 Handler = Callable[[Any], None]
 """Is given the body (sync/commands.py) inside the transaction that notes the command as done: what it writes to the
-agent's database is one commit with that. It must not wait for anything, and refuses with CommandRefusedError."""
+agent's database is one commit with that. It must not wait for anything, may be run again from the beginning when the
+disk was full, and refuses with CommandRefusedError."""
 
 
 class CommandRefusedError(SyncError):
@@ -54,6 +56,7 @@ class Commands:
     def __init__(self, database: Database, clock: Clock, handlers: Mapping[CommandName, Handler] | None = None) -> None:
         self._database, self._clock = database, clock
         self._handlers: dict[CommandName, Handler] = dict(handlers or {})
+        self._one_at_a_time = threading.Lock()
         database.migrate("commands", STEPS)
 
     def register(self, name: CommandName, handler: Handler) -> None:
@@ -67,6 +70,11 @@ class Commands:
 
         Raises StorageError; what was carried out until then is noted, the rest comes again.
         """
+        # A receipt from a stick may be taken while a round takes another.
+        with self._one_at_a_time:
+            return self._take(asked)
+
+    def _take(self, asked: Sequence[Command]) -> Taken:
         self._stop_telling({command.id for command in asked})
         done: list[CommandName] = []
         refused: list[CommandRefused] = []
@@ -97,13 +105,16 @@ class Commands:
         """Head office no longer repeats these: it has heard. Should it ask again after all, it is told again."""
         rows = self._database.read("SELECT id FROM commands WHERE tell = 1 AND state <> 'BEGUN'")
         heard = [(bytes(row["id"]),) for row in rows if bytes(row["id"]) not in asked]
+
+        def forget(tx: Transaction) -> None:
+            tx.executemany("UPDATE commands SET tell = 0 WHERE id = ?", heard)
+            tx.execute(
+                "DELETE FROM commands WHERE tell = 0 AND number <= (SELECT max(number) FROM commands) - ?",
+                (REMEMBERED,),
+            )
+
         if heard:
-            with self._database.transaction() as tx:
-                tx.executemany("UPDATE commands SET tell = 0 WHERE id = ?", heard)
-                tx.execute(
-                    "DELETE FROM commands WHERE tell = 0 AND number <= (SELECT max(number) FROM commands) - ?",
-                    (REMEMBERED,),
-                )
+            self._database.drain(forget)
 
     def _carry_out(self, command: Command, begun: int) -> CommandRefused | None:
         try:
@@ -123,18 +134,20 @@ class Commands:
             " ON CONFLICT (id) DO UPDATE SET tries = tries + 1",
             (command.id, command.name),
         )
+
+        def obey(tx: Transaction) -> None:
+            handler(body)
+            self._settle(tx, command, "DONE", None, None)
+
         try:
-            with self._database.transaction() as tx:
-                handler(body)
-                self._settle(tx, command, "DONE", None, None)
+            self._database.drain(obey)
         except CommandRefusedError as error:
             return self._refuse(command, error.reason, error.detail)
         return None
 
     def _refuse(self, command: Command, reason: str, detail: str) -> CommandRefused:
         told = CommandRefused(id=command.id, name=command.name, reason=reason, detail=_plain(detail))
-        with self._database.transaction() as tx:
-            self._settle(tx, command, "REFUSED", told.reason, told.detail)
+        self._database.drain(lambda tx: self._settle(tx, command, "REFUSED", told.reason, told.detail))
         return told
 
     def _settle(self, tx: Transaction, command: Command, state: str, reason: str | None, detail: str | None) -> None:
@@ -150,8 +163,7 @@ class Commands:
         return rows[0] if rows else None
 
     def _update(self, sql: str, values: tuple[Any, ...]) -> None:
-        with self._database.transaction() as tx:
-            tx.execute(sql, values)
+        self._database.drain(lambda tx: tx.execute(sql, values))
 
 
 def _refused(row: Row) -> CommandRefused:

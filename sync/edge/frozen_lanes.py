@@ -1,11 +1,11 @@
 """Which chains head office has frozen, as its last receipt said: kept, so that people are told after a restart too."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from sync.edge.clock import Clock
-from sync.edge.database import Database, Schema
+from sync.edge.database import Database, Schema, Transaction
 from sync.envelope import Lane
 from sync.receipt import Receipt
 from sync.records import from_milliseconds, milliseconds
@@ -36,18 +36,19 @@ class FrozenLanes:
             for row in self._database.read("SELECT lane, epoch, reason FROM frozen_lanes")
         }
         changed = {chain: reason for chain, reason in said.items() if known.get(chain) != reason}
-        if not changed:
-            return
-        with self._database.transaction() as tx:
-            for (lane, epoch), reason in changed.items():
-                if reason is None:
-                    tx.execute("DELETE FROM frozen_lanes WHERE lane = ? AND epoch = ?", (lane, epoch))
-                else:
-                    tx.execute(
-                        "INSERT INTO frozen_lanes (lane, epoch, reason, since_ms) VALUES (?, ?, ?, ?)"
-                        " ON CONFLICT (lane, epoch) DO UPDATE SET reason = excluded.reason",
-                        (lane, epoch, reason, milliseconds(self._clock.utc())),
-                    )
+        if changed:
+            self._database.drain(lambda tx: self._take_over(tx, changed))
+
+    def _take_over(self, tx: Transaction, changed: Mapping[tuple[str, bytes], str | None]) -> None:
+        for (lane, epoch), reason in changed.items():
+            if reason is None:
+                tx.execute("DELETE FROM frozen_lanes WHERE lane = ? AND epoch = ?", (lane, epoch))
+            else:
+                tx.execute(
+                    "INSERT INTO frozen_lanes (lane, epoch, reason, since_ms) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT (lane, epoch) DO UPDATE SET reason = excluded.reason",
+                    (lane, epoch, reason, milliseconds(self._clock.utc())),
+                )
 
     def now(self, written_to: Iterable[tuple[Lane, bytes]]) -> tuple[FrozenLane, ...]:
         """The frozen ones among the chains this device writes to; one that was given up for a new epoch is past."""

@@ -48,7 +48,7 @@ class Receipts:
         settlement = self._outbox.settle(receipt)
         if self._frozen is not None:
             self._frozen.note(receipt.content)
-        trust = getattr(receipt.content, "trust", None)
+        trust = receipt.content.trust
         if trust is not None:
             self._on_trust(trust)
         taken = NOTHING if self._commands is None else self._commands.take(receipt.content.commands)
