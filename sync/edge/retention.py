@@ -1,0 +1,45 @@
+"""Erasing sealed copies some time after head office's receipt, in small steps, each together with its record.
+
+The bytes are overwritten (secure_delete), then their pages go back to the file system. A step is small enough for the
+room that the reserve gives on a full disk: there this is the only way to make more.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sync.edge.database import Database
+from sync.edge.outbox import Outbox
+
+PAGES_AT_ONCE = 256
+"""A megabyte: moving pages down writes them to the log first."""
+STEPS_AT_ONCE = 50
+"""Steps in one go, a thousand packets at most: a counter that purges a year's backlog still answers in between."""
+
+
+class Retention:
+    """Purges what has been in custody for ``keep``; None keeps everything."""
+
+    def __init__(
+        self, database: Database, outbox: Outbox, keep: timedelta | None, on_purged: Callable[[int], None]
+    ) -> None:
+        """``on_purged`` records a number of packets, inside the transaction that erases them."""
+        self._database, self._outbox, self._keep, self._on_purged = database, outbox, keep, on_purged
+
+    def tidy(self, now: datetime) -> int:
+        """Erase what is over, as much as one go takes; gives the number of packets. Raises StorageError."""
+        if self._keep is None:
+            return 0
+        before, erased = now - self._keep, 0
+        for _ in range(STEPS_AT_ONCE):
+            gone = self._database.drain(lambda _: self._step(before))
+            if not gone:
+                break
+            erased += gone
+            self._database.give_back_space(PAGES_AT_ONCE)
+        return erased
+
+    def _step(self, before: datetime) -> int:
+        gone = self._outbox.purge(before)
+        if gone:
+            self._on_purged(gone)
+        return gone
