@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from head_office import audit, claims, cli_commands, cli_stick, custody
+from head_office import audit, claims, cli_commands, cli_documents, cli_identity, cli_stick, custody, documents
 from head_office.cli_table import iso, print_rows
 from head_office.desk.users import DeskUsers
 from head_office.device_registry import DeviceRegistry
@@ -19,9 +19,12 @@ from head_office.errors import HeadOfficeError, HomeError
 from head_office.keys.authority import Authority
 from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
-from head_office.ledger.sqlite import SqliteLedger
+from head_office.ledger.base import Ledger
+from head_office.ledger.choice import LedgerChoice, open_ledger, write_choice
 from head_office.moment import utc_now
-from head_office.office import POLL_S, open_ledger, serve
+from head_office.notify import notify
+from head_office.office import POLL_S, serve
+from head_office.opening_worker import run_alone
 from head_office.server import split_listen
 from sync.enrolment import Site, SiteType
 from sync.errors import WireError
@@ -45,8 +48,21 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 
+app.add_typer(cli_identity.keys_app, name="keys")
+cli_identity.add_to(devices_app)
+cli_documents.add_to(claims_app, packets_app)
+
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="MPOS_HEAD_OFFICE_HOME", help="Head office's folder: keys and ledger.")
+]
+LedgerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger", help="postgresql://user@node1,node2/database, or the path of an SQLite file; no password."
+    ),
+]
+LedgerPasswordOption = Annotated[
+    Path | None, typer.Option("--ledger-password-file", help="A file (0600) with the ledger's password alone.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable, one JSON document.")]
 DEFAULT_HOME = Path("/var/lib/mpos-head-office")
@@ -56,20 +72,32 @@ DEFAULT_HOME = Path("/var/lib/mpos-head-office")
 def init(
     server_name: Annotated[list[str], typer.Option("--name", help="Host name or address devices call; repeatable.")],
     home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+    ledger_password_file: LedgerPasswordOption = None,
 ) -> None:
     """Make the folder once: authority, TLS certificate, receipt key, keys packets are encrypted to."""
+    choice = LedgerChoice(address=ledger, password_file=ledger_password_file) if ledger else None
     set_up(Home(home), server_name, utc_now())
+    if choice is not None:
+        write_choice(Home(home), choice)
     open_ledger(Home(home)).close()
     print(f"Head office is set up in {home}. Keep a copy of {home / 'keys'} in a safe place.")
 
 
 @app.command("serve")
 def serve_command(
+    *,
     home: HomeOption = DEFAULT_HOME,
     listen: Annotated[
         str, typer.Option(help="HOST:PORT (port 0 takes a free one), or unix:PATH behind a proxy.")
     ] = "127.0.0.1:8443",
     poll_s: Annotated[int, typer.Option(min=1, help="Seconds until an idle device asks again.")] = POLL_S,
+    ledger: LedgerOption = None,
+    ledger_password_file: LedgerPasswordOption = None,
+    opening: Annotated[
+        bool,
+        typer.Option("--opening/--no-opening", help="Open packets too, or leave that to `open` under its own user."),
+    ] = True,
 ) -> None:
     """Serve devices and the desk over TLS until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -83,7 +111,22 @@ def serve_command(
         where = address if address.startswith("unix:") else f"https://{shown}:{number}"
         print(f"head office listens on {where}", flush=True)
 
-    raise typer.Exit(serve(Home(home), host, port, poll_s=poll_s, on_listening=listening))
+    choice = LedgerChoice(address=ledger, password_file=ledger_password_file) if ledger else None
+    raise typer.Exit(
+        serve(Home(home), host, port, poll_s=poll_s, ledger_choice=choice, opening=opening, on_listening=listening)
+    )
+
+
+@app.command("open")
+def open_packets(home: HomeOption = DEFAULT_HOME) -> None:
+    """Open stored packets until SIGTERM: the one process that reads the keys they are encrypted to."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+
+    def ready() -> None:
+        notify("READY=1\nSTATUS=Opening packets")
+        print("head office opens packets", flush=True)
+
+    run_alone(Home(home), ready)
 
 
 @devices_app.command()
@@ -135,13 +178,24 @@ def list_devices(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -
                 "packets": row["packets"],
                 "waiting": sum(lane.get("left", lane["depth"]) for lane in heard["lanes"]),
                 "frozen_lanes": row["frozen_lanes"],
+                "alarms": row["alarms"],
+                "certificate_until": iso(row["tls_expires"]),
+                "trust_serial": cli_identity.trust_serial(heard),
                 "versions": heard.get("versions", {}),
             }
         )
-    shown = ("device_id", "serial", "branch_code", "state", "last_seen_at", "packets", "waiting", "frozen_lanes")
-    print_rows(
-        found, shown, as_json, narrow=("device_id", "branch_code", "state", "last_seen_at", "waiting", "frozen_lanes")
+    shown = (
+        "device_id",
+        "serial",
+        "branch_code",
+        "state",
+        "last_seen_at",
+        "packets",
+        "waiting",
+        "frozen_lanes",
+        "alarms",
     )
+    print_rows(found, shown, as_json, narrow=("device_id", "branch_code", "state", "last_seen_at", "waiting", "alarms"))
 
 
 @devices_app.command()
@@ -169,6 +223,7 @@ def list_claims(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
     """Every claim on the desk, NIK masked."""
     with _ledger(home) as ledger:
         rows = claims.all_claims(ledger)
+        scans = [documents.counted(shown) for shown in documents.of_claims(ledger, rows)]
     found = [
         {
             "agenda_no": row["agenda_no"],
@@ -190,11 +245,12 @@ def list_claims(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
             "seq": row["seq"],
             "digest": bytes(row["digest"]).hex(),
             "stored_at": iso(row["stored_at"]),
+            "documents": f"{counted['complete']}/{counted['expected']}" + " ALTERED" * bool(counted["altered"]),
         }
-        for row in rows
+        for row, counted in zip(rows, scans, strict=True)
     ]
-    shown = ("agenda_no", "receipt_no", "npp", "full_name", "kpj", "nik", "agenda_date", "na_code", "path", "flags")
-    print_rows(found, shown, as_json, narrow=("agenda_no", "receipt_no", "full_name", "kpj", "path"))
+    shown = ("agenda_no", "receipt_no", "npp", "full_name", "kpj", "nik", "agenda_date", "na_code", "path", "documents", "flags")
+    print_rows(found, shown, as_json, narrow=("agenda_no", "receipt_no", "full_name", "kpj", "path", "documents"))
 
 
 @packets_app.command("quarantined")
@@ -271,7 +327,7 @@ def check_audit(home: HomeOption = DEFAULT_HOME) -> None:
 
 
 @contextmanager
-def _ledger(home: Path) -> Iterator[SqliteLedger]:
+def _ledger(home: Path) -> Iterator[Ledger]:
     ledger = open_ledger(Home(home))
     try:
         yield ledger

@@ -13,8 +13,8 @@ import typer
 from head_office.cli_table import iso, print_rows
 from head_office.commands import CommandQueue
 from head_office.keys.home import Home
+from head_office.ledger.choice import open_ledger
 from head_office.moment import utc_now
-from head_office.office import open_ledger
 from sync import commands as wire
 from sync.checkpoint import COMMAND_ID_BYTES
 from sync.commands import DecisionStatus, TableName
@@ -78,11 +78,12 @@ def tables(
 def deny(
     devices: DevicesArgument,
     reason: Annotated[str, typer.Option(help="For the operator's screen.")],
+    lift: Annotated[bool, typer.Option("--lift", help="Take an earlier one back.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """No new claims on a device; what is queued still comes. `devices block` closes the door itself."""
     with _valid():
-        body = wire.Deny(reason=reason)
+        body = wire.Deny(reason=reason, lift=True if lift else None)
     _send(home, devices, body)
 
 

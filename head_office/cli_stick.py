@@ -14,8 +14,9 @@ from head_office.ingest import Ingest
 from head_office.keys.authority import Authority
 from head_office.keys.home import Home
 from head_office.keys.trust import ReceiptKeys
+from head_office.ledger.choice import open_ledger
 from head_office.moment import utc_now
-from head_office.office import POLL_S, open_ledger
+from head_office.office import POLL_S
 from sync.errors import StickError
 from sync.receipt import Verdict
 from sync.stick_folder import StickFolder

@@ -38,6 +38,7 @@ class Alarm(StrEnum):
     CLOCK_ASTRAY = "clock_astray"
     TOO_MANY_EPOCHS = "too_many_epochs"
     PACKET_ID_REUSED = "packet_id_reused"
+    CLAIM_OF_ANOTHER_DEVICE = "claim_of_another_device"
     TWO_MACHINES = "two_machines"
     """A boot of the device that was over is heard of again."""
     OLD_KEYS = "old_keys"

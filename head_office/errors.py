@@ -77,6 +77,14 @@ class ListenError(HeadOfficeError):
         self.path, self.cause = path, cause
 
 
+class DocumentNotReadError(HeadOfficeError):
+    """A document's parts cannot be opened here and now; they stay as they came."""
+
+    code = "document_not_read"
+    status = 503
+    hint = "the process that opens documents does not run here, or a key is missing; see the log of head office"
+
+
 class RefusedError(HeadOfficeError):
     """A request was not authentic or not acceptable; nothing was stored."""
 

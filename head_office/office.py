@@ -7,16 +7,16 @@ from head_office.app import DeviceRoutes, make_app
 from head_office.desk.page import Desk
 from head_office.desk.users import DeskUsers
 from head_office.device_registry import DeviceRegistry
-from head_office.errors import HomeError
+from head_office.document_reader import DocumentReader
 from head_office.ingest import Ingest
 from head_office.keys.authority import Authority
 from head_office.keys.home import Home
 from head_office.keys.recipients import load_recipients
 from head_office.keys.trust import ReceiptKeys
-from head_office.ledger.sqlite import SqliteLedger
+from head_office.ledger.choice import LedgerChoice, open_ledger
 from head_office.moment import Clock, utc_now
 from head_office.notify import notify
-from head_office.opening import OpeningWorker
+from head_office.opening_worker import OpeningWorker
 from head_office.renewal import Renewals
 from head_office.server import make_server
 
@@ -26,28 +26,24 @@ POLL_S = 60  # An idle device asks once a minute; the scale plan raises this wit
 EX_IOERR = 74  # sysexits.h: systemd starts us again, and the start checks the whole file.
 
 
-def open_ledger(home: Home) -> SqliteLedger:
-    """The folder's ledger. Raises HomeError when the folder was never set up."""
-    if not home.ca_certificate.exists():
-        raise HomeError(f"{home.folder} is not set up", "run `mpos-head-office init` for this folder first")
-    return SqliteLedger(home.ledger)
-
-
 def serve(
     home: Home,
     host: str,
     port: int,
     *,
     poll_s: int = POLL_S,
+    ledger_choice: LedgerChoice | None = None,
+    opening: bool = True,
     clock: Clock = utc_now,
     on_listening: Callable[[str, int], None],
 ) -> int:
     """Serve until SIGTERM or SIGINT; returns the process's exit status.
 
     Raises HomeError or LedgerError when it cannot start. ``on_listening`` hears the address once requests are served.
+    Without ``opening`` somebody else opens packets, and the keys they are encrypted to are not read here.
     """
-    ledger = open_ledger(home)
-    worker = OpeningWorker(home)
+    ledger = open_ledger(home, ledger_choice)
+    worker, reader = OpeningWorker(home, ledger_choice), DocumentReader(home, ledger_choice)
     broken: list[int] = []
     try:
         ledger.check()
@@ -62,11 +58,12 @@ def serve(
             server.stop()
 
         def listening(address: str, number: int) -> None:
-            worker.start()
+            if opening:
+                worker.start()
             notify("READY=1\nSTATUS=Serving devices and the desk")
             on_listening(address, number)
 
-        app = make_app(devices, Desk(ledger, DeskUsers(ledger, clock=clock), clock), on_broken)
+        app = make_app(devices, Desk(ledger, DeskUsers(ledger, clock=clock), clock, reader.read), on_broken)
         server = make_server(app, home, host, port, listening)
         server.run()
         notify("STOPPING=1")
@@ -74,5 +71,6 @@ def serve(
             ingest.close()
     finally:
         worker.stop()
+        reader.stop()
         ledger.close()
     return broken[0] if broken else 0

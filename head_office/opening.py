@@ -1,44 +1,57 @@
-"""The opening worker: a process of its own, and the only one that reads the keys packets are encrypted to.
+"""Opening: stored packets decrypted, parsed and put on the desk. Only the process that does this holds the keys.
 
-It takes stored packets in the order they came, checks their signature once more, decrypts and parses them, and puts
-each claim on the desk. What it cannot make a claim of stays in custody as it came, marked with the reason. The
-process that faces the network never holds a decryption key; this one never listens to anything but its parent.
+Packets are taken in the order they came; their signature is checked once more. What cannot be made a claim of stays
+in custody as it came, marked with the reason, and never keeps the ones behind it waiting.
+
+On PostgreSQL several workers may open at once: each takes rows nobody else has locked, and keeps them locked until
+its claims are written. On SQLite the packets are decrypted first and written in one short transaction, because
+whoever holds that one keeps the devices waiting.
 """
 
 import logging
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Mapping
-from dataclasses import replace
-from multiprocessing.connection import Connection
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from head_office import claims
+from head_office import claims, documents, events
+from head_office.authenticity import UNKNOWN_KEY
 from head_office.claims import OpenedClaim
 from head_office.custody import Alarm, LaneKey, Opening, Place, alarm, receipt_name
 from head_office.device_registry import signing_keys
-from head_office.errors import LedgerBusyError, LedgerFullError
+from head_office.documents import Taken
+from head_office.errors import LedgerError
 from head_office.flags import flags_of
-from head_office.keys.home import Home
-from head_office.keys.recipients import load_private_keys
 from head_office.ledger.base import Ledger, Row, Transaction
-from head_office.ledger.sqlite import SqliteLedger
 from head_office.moment import Clock, from_ms, to_ms, utc_now
-from sync.envelope import Lane, open_envelope, recipients_of, verify
+from head_office.unsealing import packet_bytes
+from sync import document_part
+from sync.document_part import DocumentPart, is_part
+from sync.envelope import Lane
 from sync.errors import Refusal, WireError
+from sync.keys import PublicKey
 from sync.packet import BioOutcome, ClaimPacket, decode
 from sync.recipients import RecipientPrivateKey
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 50
-LOOK_AGAIN_S = 2.0  # The parent wakes us after each commit; this only finds what an earlier process left over.
-RESTART_AFTER_S = (0.5, 2.0, 10.0, 60.0)  # A worker that dies at once must not spin; keys may be put right meanwhile.
-STOP_WITHIN_S = 10.0  # One packet takes milliseconds.
+AT_ONCE = 50  # About 50 ms of decryption: what one lock or one flush is shared by.
+FAILED = "opening_failed"
+"""A fault of this program, not of the packet: released once it is put right."""
+BEFORE_ENROLMENT = timedelta(days=1)
 
-UNKNOWN_KEY = "unknown_key"
+TO_OPEN = (
+    "SELECT p.*, d.branch_code, d.kanwil_code, d.partner_code, d.enrolled_at FROM packets p"
+    " JOIN devices d ON d.device_id = p.device_id WHERE p.opening = 'WAITING' ORDER BY p.receipt_no LIMIT ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A packet that was looked into: a claim, a part of a document, or the reason why it is neither."""
+
+    row: Row
+    packet: ClaimPacket | DocumentPart | None
+    refusal: str | None
 
 
 class Opener:
@@ -47,65 +60,132 @@ class Opener:
     def __init__(self, ledger: Ledger, keys: Mapping[bytes, RecipientPrivateKey], *, clock: Clock = utc_now) -> None:
         self._ledger, self._keys, self._clock = ledger, keys, clock
 
-    def open_waiting(self) -> int:
-        """Open up to AT_ONCE packets, each in its own transaction; returns how many were looked at."""
-        rows = self._ledger.read(
-            "SELECT p.*, d.branch_code, d.kanwil_code, d.partner_code FROM packets p"
-            " JOIN devices d ON d.device_id = p.device_id WHERE p.opening = ? ORDER BY p.receipt_no LIMIT ?",
-            (Opening.WAITING, AT_ONCE),
-        )
-        for row in rows:
-            self._open(row)
+    def open_waiting(self, at_once: int = AT_ONCE) -> int:
+        """Open up to ``at_once`` packets; returns how many were looked at. Raises LedgerError."""
+        looked_at = self._open_packets(at_once)
+        documents.check_all_gathered(self._ledger, self._keys, to_ms(self._clock()))
+        return looked_at
+
+    def _open_packets(self, at_once: int) -> int:
+        try:
+            return self._open(at_once)
+        except LedgerError:
+            raise
+        except Exception:
+            if at_once == 1:
+                raise
+            log.exception("a group of packets could not be opened; now one at a time")
+        return self._open_singly(at_once)
+
+    def _open(self, at_once: int) -> int:
+        if self._ledger.many_writers:
+            with self._ledger.transaction() as tx:
+                rows = tx.execute(f"{TO_OPEN} FOR UPDATE OF p SKIP LOCKED", (at_once,))
+                self._write_all(tx, self._read_all(rows))
+        else:
+            rows = self._ledger.read(TO_OPEN, (at_once,))
+            found = self._read_all(rows)
+            if found:
+                self._ledger.together(lambda tx: self._write_all(tx, found))
         return len(rows)
 
-    def _open(self, row: Row) -> None:
-        try:
-            packet = self._decrypt(row)
-        except WireError as error:
-            self._set_aside(row["receipt_no"], error.refusal.value)
-            return
-        if packet is None:
-            self._set_aside(row["receipt_no"], UNKNOWN_KEY)
-            return
-        if packet.device_id != row["device_id"]:
-            self._set_aside(row["receipt_no"], Refusal.WRONG_DEVICE.value)
-            return
+    def _open_singly(self, count: int) -> int:
+        for done in range(count):
+            try:
+                if self._open(1) == 0:
+                    return done
+            except LedgerError:
+                raise
+            except Exception:
+                log.exception("a packet could not be opened")
+                self._set_first_aside()
+        return count
+
+    def _set_first_aside(self) -> None:
         with self._ledger.transaction() as tx:
-            holders = {held["device_id"] for held in _with_id(tx, packet)}
-            if holders:
-                key = LaneKey(row["device_id"], Lane(row["lane"]), bytes(row["epoch"]))
-                alarm(tx, Alarm.PACKET_ID_REUSED, Place(key, row["seq"]), to_ms(self._clock()))
-            if row["device_id"] in holders:
-                _mark(tx, row["receipt_no"], Opening.QUARANTINED, Alarm.PACKET_ID_REUSED)
-                return
-            claim = claim_of(packet)
-            flags = flags_of(
-                packet,
-                stored_at=from_ms(row["stored_at"]),
-                other_open=_other_open(tx, claim),
-                id_of_another_device=bool(holders),
-                site_differs=(packet.branch_code, packet.kanwil_code, packet.partner_code)
-                != (row["branch_code"], row["kanwil_code"], row["partner_code"]),
-            )
-            agenda_no = claims.insert(tx, row["receipt_no"], replace(claim, flags=flags), self._clock())
-            _mark(tx, row["receipt_no"], Opening.OPENED, None)
+            for row in tx.execute(f"{TO_OPEN} FOR UPDATE OF p SKIP LOCKED", (1,)):
+                self._set_aside(tx, row, FAILED)
+
+    def _read_all(self, rows: Sequence[Row]) -> list[Read]:
+        keys: dict[str, dict[bytes, PublicKey]] = {}
+        for row in rows:
+            if row["device_id"] not in keys:
+                keys[row["device_id"]] = signing_keys(self._ledger, row["device_id"])
+        return [self._read(row, keys[row["device_id"]]) for row in rows]
+
+    def _read(self, row: Row, keys: Mapping[bytes, PublicKey]) -> Read:
+        try:
+            opened = packet_bytes(row, keys, self._keys)
+            packet = None if opened is None else document_part.decode(opened) if is_part(opened) else decode(opened)
+        except WireError as error:
+            return Read(row, None, error.refusal.value)
+        if packet is None:
+            return Read(row, None, UNKNOWN_KEY)
+        if packet.device_id != row["device_id"]:
+            return Read(row, None, Refusal.WRONG_DEVICE.value)
+        return Read(row, packet, None)
+
+    def _write_all(self, tx: Transaction, found: Sequence[Read]) -> None:
+        for read in found:
+            self._write(tx, read)
+
+    def _write(self, tx: Transaction, read: Read) -> None:
+        row, packet = read.row, read.packet
+        still = "SELECT 1 FROM packets WHERE receipt_no = ? AND device_id = ? AND opening = 'WAITING'"
+        if not tx.execute(still, (row["receipt_no"], row["device_id"])):
+            return  # Another worker was quicker.
+        if packet is None:
+            self._set_aside(tx, row, read.refusal or FAILED)
+            return
+        if isinstance(packet, DocumentPart):
+            self._write_part(tx, row, packet)
+            return
+        holders = {held["device_id"] for held in _with_id(tx, packet)}
+        if holders:
+            key = LaneKey(row["device_id"], Lane(row["lane"]), bytes(row["epoch"]))
+            alarm(tx, Alarm.PACKET_ID_REUSED, Place(key, row["seq"]), to_ms(self._clock()))
+        if row["device_id"] in holders:
+            self._set_aside(tx, row, Alarm.PACKET_ID_REUSED)
+            return
+        claim = claim_of(packet)
+        flags = flags_of(
+            packet,
+            stored_at=from_ms(row["stored_at"]),
+            sealed_at=from_ms(row["created_wall"]),
+            not_before=from_ms(row["enrolled_at"]) - BEFORE_ENROLMENT,
+            other_open=_other_open(tx, claim),
+            id_of_another_device=bool(holders),
+            site_differs=(packet.branch_code, packet.kanwil_code, packet.partner_code)
+            != (row["branch_code"], row["kanwil_code"], row["partner_code"]),
+        )
+        now = self._clock()
+        agenda_no = claims.insert(tx, row["receipt_no"], replace(claim, flags=flags), now)
+        facts: dict[str, object] = {
+            "packet_id": claim.packet_id.hex(),
+            "digest": bytes(row["digest"]).hex(),
+            "programme": claim.programme,
+            "branch_code": claim.branch_code,
+            "path": claim.path,
+            "flags": list(flags),
+        }
+        events.claim_opened(tx, row["device_id"], row["receipt_no"], at_ms=to_ms(now), agenda_no=agenda_no, facts=facts)
+        documents.announced(tx, packet, to_ms(now))
+        _mark(tx, row, Opening.OPENED, None)
         log.info("%s opened as agenda %d", receipt_name(row["receipt_no"]), agenda_no)
 
-    def _decrypt(self, row: Row) -> ClaimPacket | None:
-        """The packet, or None when the signing key is not in the registry. Raises WireError."""
-        key = signing_keys(self._ledger, row["device_id"]).get(bytes(row["signer_kid"]))
-        if key is None:
-            return None
-        verified = verify(row["envelope"], key)
-        for kid, _suite in recipients_of(verified.payload):
-            if kid in self._keys:
-                return decode(open_envelope(verified, self._keys[kid]))
-        raise WireError(Refusal.NOT_A_RECIPIENT)
+    def _write_part(self, tx: Transaction, row: Row, part: DocumentPart) -> None:
+        taken = documents.take(tx, row, part, to_ms(self._clock()))
+        if taken in (Taken.NEW, Taken.AGAIN):
+            _mark(tx, row, Opening.OPENED, None if taken is Taken.NEW else taken)
+            log.info("%s: part %d of %d of a document", receipt_name(row["receipt_no"]), part.part, part.parts)
+        else:
+            self._set_aside(tx, row, taken)
 
-    def _set_aside(self, receipt_no: int, reason: str) -> None:
-        with self._ledger.transaction() as tx:
-            _mark(tx, receipt_no, Opening.QUARANTINED, reason)
-        log.warning("%s set aside: %s", receipt_name(receipt_no), reason)
+    def _set_aside(self, tx: Transaction, row: Row, reason: str) -> None:
+        _mark(tx, row, Opening.QUARANTINED, reason)
+        now_ms = to_ms(self._clock())
+        events.packet_quarantined(tx, row["device_id"], row["receipt_no"], at_ms=now_ms, reason=reason, nth=str(now_ms))
+        log.warning("%s set aside: %s", receipt_name(row["receipt_no"]), reason)
 
 
 def claim_of(packet: ClaimPacket) -> OpenedClaim:
@@ -166,97 +246,8 @@ def _other_open(tx: Transaction, claim: OpenedClaim) -> bool:
     )
 
 
-def _mark(tx: Transaction, receipt_no: int, opening: Opening, reason: str | None) -> None:
-    tx.execute("UPDATE packets SET opening = ?, opening_reason = ? WHERE receipt_no = ?", (opening, reason, receipt_no))
-
-
-def run(home_folder: Path, from_parent: Connection) -> None:
-    """The worker's main: open what waits until the parent hangs up. Raises HomeError when the keys are not there."""
-    # Ctrl-C and `timeout` reach the whole group; the parent decides when this process ends, by hanging up.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    home = Home(home_folder)
-    keys = load_private_keys(home)
-    ledger = SqliteLedger(home.ledger)
-    opener = Opener(ledger, keys)
-    try:
-        while True:
-            try:
-                looked_at = opener.open_waiting()
-            except (LedgerBusyError, LedgerFullError) as error:
-                log.warning("opening waits: %s", error)
-                looked_at = 0
-            wait_s = 0 if looked_at == AT_ONCE else LOOK_AGAIN_S
-            while from_parent.poll(wait_s):
-                from_parent.recv_bytes()
-                wait_s = 0  # Several wakes mean one look.
-    except EOFError:
-        log.info("the parent has ended")
-    finally:
-        ledger.close()
-
-
-class OpeningWorker:
-    """Keeps one worker process running: started, woken after commits, started again when it dies, stopped."""
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._pipe: Connection | None = None
-        self._keeper = threading.Thread(target=self._keep, name="opening-keeper", daemon=True)
-
-    def start(self) -> None:
-        self._keeper.start()
-
-    def wake(self) -> None:
-        """Tell the worker that packets were stored. Never waits and never fails: it looks by itself as well."""
-        with self._lock:
-            if self._pipe is not None and not self._stopping.is_set():
-                try:
-                    self._pipe.send_bytes(b"\x01")
-                except OSError as error:  # It is dead, or has wakes enough; either way it will look.
-                    log.debug("worker not woken: %s", error)
-
-    def stop(self) -> None:
-        """Hang up and wait for the worker to finish its packet."""
-        self._stopping.set()
-        self._hang_up()
-        if self._keeper.ident is not None:
-            self._keeper.join(STOP_WITHIN_S + LOOK_AGAIN_S)
-
-    def _hang_up(self) -> None:
-        with self._lock:
-            if self._pipe is not None:
-                self._pipe.close()
-                self._pipe = None
-
-    def _keep(self) -> None:
-        # spawn, not fork: the child must not inherit sockets, keys in memory or the ledger's connection.
-        context = multiprocessing.get_context("spawn")
-        failures = 0
-        while not self._stopping.is_set():
-            theirs, ours = context.Pipe(duplex=False)
-            process = context.Process(target=run, args=(self._home.folder, theirs), name="opening", daemon=True)
-            process.start()
-            theirs.close()
-            # A worker that does not read must never make the ingest wait.
-            os.set_blocking(ours.fileno(), False)
-            with self._lock:
-                self._pipe = ours
-            if self._stopping.is_set():
-                self._hang_up()
-            while process.is_alive() and not self._stopping.is_set():
-                process.join(LOOK_AGAIN_S)
-                failures = 0 if process.is_alive() else failures
-            self._hang_up()
-            process.join(STOP_WITHIN_S)
-            if process.is_alive():
-                process.kill()
-                process.join()
-            if not self._stopping.is_set():
-                wait_s = RESTART_AFTER_S[min(failures, len(RESTART_AFTER_S) - 1)]
-                log.error("the opening worker ended with %s; starting it again in %g s", process.exitcode, wait_s)
-                failures += 1
-                self._stopping.wait(wait_s)
+def _mark(tx: Transaction, row: Row, opening: Opening, reason: str | None) -> None:
+    tx.execute(
+        "UPDATE packets SET opening = ?, opening_reason = ? WHERE receipt_no = ? AND device_id = ?",
+        (opening, reason, row["receipt_no"], row["device_id"]),
+    )

@@ -6,7 +6,9 @@ Searches are posted, not put into the address: a NIK has no business in a browse
 import base64
 import binascii
 import json
+import logging
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -14,15 +16,20 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from head_office import audit, claims
+from head_office import audit, claims, documents
 from head_office.claims import Page, SearchBy
 from head_office.custody import receipt_name
 from head_office.desk.texts import words
 from head_office.desk.users import DeskUsers
+from head_office.documents import DocumentState, Key, Shown
+from head_office.errors import DocumentNotReadError
 from head_office.ledger.base import Ledger, Row
 from head_office.moment import Clock, from_ms, to_ms
 from head_office.requests_in import read_body
 
+log = logging.getLogger(__name__)
+
+SUFFIXES = {"application/pdf": "pdf", "image/jpeg": "jpg", "image/png": "png"}
 HERE = Path(__file__).parent
 LARGEST_FORM = 4 << 10
 LONGEST_KEYWORD = 100
@@ -37,8 +44,9 @@ HEADERS = {
 class Desk:
     """The desk's routes, and who may use them."""
 
-    def __init__(self, ledger: Ledger, users: DeskUsers, clock: Clock) -> None:
-        self._ledger, self._users, self._clock = ledger, users, clock
+    def __init__(self, ledger: Ledger, users: DeskUsers, clock: Clock, read_document: Callable[[Key], bytes]) -> None:
+        """``read_document`` opens one for a moment; DocumentNotReadError when it cannot here and now."""
+        self._ledger, self._users, self._clock, self._read_document = ledger, users, clock, read_document
         self._style = (HERE / "style.css").read_bytes()
         templates = Environment(
             loader=FileSystemLoader(HERE), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
@@ -47,6 +55,7 @@ class Desk:
 
     def add_to(self, app: FastAPI) -> None:
         app.add_route("/desk", self.list, methods=["GET", "POST"])
+        app.add_route("/desk/documents/{agenda_no:int}/{index:int}", self.document, methods=["GET"])
         app.add_route("/desk/style.css", self.style, methods=["GET"])
 
     async def style(self, _request: Request) -> Response:
@@ -59,12 +68,9 @@ class Desk:
 
     def _list(self, authorization: str, language: str, form: dict[str, str]) -> Response:
         text = words(language)
-        name, password = _credentials(authorization)
-        wait_s = self._users.locked_for_s(name)
-        if wait_s > 0:
-            return _plain(429, text["locked"], {"Retry-After": str(math.ceil(wait_s))})
-        if not name or not self._users.check(name, password):
-            return _plain(401, text["sign_in"], {"WWW-Authenticate": 'Basic realm="MPOS desk", charset="UTF-8"'})
+        name, refusal = self._signed_in(authorization, text)
+        if refusal is not None:
+            return refusal
         by = SearchBy(form["by"]) if form.get("by") in set(SearchBy) else None
         keyword = form.get("keyword", "")[:LONGEST_KEYWORD]
         number = int(form["page"]) if form.get("page", "").isdecimal() and len(form["page"]) < 9 else 1
@@ -75,6 +81,61 @@ class Desk:
                 tx, at_ms=to_ms(self._clock()), who=name, act="desk_list", by=by, page=page.number, found=page.total
             )
         return Response(self._render(name, language, by, keyword, page), media_type="text/html", headers=HEADERS)
+
+    async def document(self, request: Request) -> Response:
+        language = "en" if request.query_params.get("lang") == "en" else "id"
+        agenda_no, index = int(request.path_params["agenda_no"]), int(request.path_params["index"])
+        authorization = request.headers.get("authorization", "")
+        return await run_in_threadpool(self._document, authorization, language, agenda_no, index)
+
+    def _document(self, authorization: str, language: str, agenda_no: int, index: int) -> Response:
+        """One complete document, to be saved: never shown inside a page of ours, never taken for anything else."""
+        name, refusal = self._signed_in(authorization, words(language))
+        if refusal is not None:
+            return refusal
+        rows = self._ledger.read("SELECT device_id, packet_id FROM claims WHERE agenda_no = ?", (agenda_no,))
+        shown = documents.of_claim(self._ledger, rows[0]["device_id"], bytes(rows[0]["packet_id"])) if rows else []
+        found = next((one for one in shown if one.index == index and one.state is DocumentState.COMPLETE), None)
+        # Before it is opened: what could not be recorded is not shown.
+        with self._ledger.transaction() as tx:
+            audit.record(
+                tx,
+                at_ms=to_ms(self._clock()),
+                who=name,
+                act="desk_document",
+                agenda_no=agenda_no,
+                index=index,
+                found=found is not None,
+            )
+        if found is None:
+            return _plain(404, words(language)["no_document"], {})
+        try:
+            content = self._read_document(Key(rows[0]["device_id"], bytes(rows[0]["packet_id"]), index))
+        except DocumentNotReadError as error:
+            log.warning("agenda %d, document %d: %s", agenda_no, index, error)
+            return _plain(503, words(language)["not_read"], {})
+        file = f"{agenda_no}-{index}-{found.type_code}.{SUFFIXES[str(found.media_type)]}"
+        return Response(
+            content,
+            media_type=found.media_type,
+            headers={
+                **HEADERS,
+                "Content-Disposition": f'attachment; filename="{file}"',
+                "Content-Security-Policy": "default-src 'none'; sandbox",
+                "Cross-Origin-Resource-Policy": "same-origin",
+            },
+        )
+
+    def _signed_in(self, authorization: str, text: dict[str, str]) -> tuple[str, Response | None]:
+        """Who this is; or the answer that asks them to sign in."""
+        name, password = _credentials(authorization)
+        wait_s = self._users.locked_for_s(name)
+        if wait_s > 0:
+            return "", _plain(429, text["locked"], {"Retry-After": str(math.ceil(wait_s))})
+        if not name or not self._users.check(name, password):
+            challenge = {"WWW-Authenticate": 'Basic realm="MPOS desk", charset="UTF-8"'}
+            return "", _plain(401, text["sign_in"], challenge)
+        return name, None
 
     def _render(self, user: str, language: str, by: SearchBy | None, keyword: str, page: Page) -> str:
         text = words(language)
@@ -87,7 +148,10 @@ class Desk:
             by=by or "",
             keyword=keyword,
             notice=text["choose_first"] if keyword.strip() and by is None else "",
-            claims=[_shown(row, text, language) for row in page.rows],
+            claims=[
+                _shown(row, text, language, shown)
+                for row, shown in zip(page.rows, documents.of_claims(self._ledger, page.rows), strict=True)
+            ],
             page=page,
             entries=text["entries"].format(first=page.first_entry, last=page.last_entry, total=page.total),
             page_of=text["page"].format(number=page.number, last=page.last_number),
@@ -101,7 +165,20 @@ class Desk:
         return {"quarantined": row["q"], "waiting": row["w"], "alarms": row["a"]}
 
 
-def _shown(row: Row, text: dict[str, str], language: str) -> dict[str, object]:
+def _scan(one: Shown, text: dict[str, str]) -> dict[str, object]:
+    """One document in a claim's detail."""
+    known = f"{one.have} / {one.parts}" if one.parts else ""
+    return {
+        "index": one.index,
+        "name": one.type_code + (f" ({text['supplement']})" if one.supplement else ""),
+        "state": text[f"document_{one.state}"],
+        "parts": known if one.state is DocumentState.WAITING else "",
+        "open": one.state is DocumentState.COMPLETE,
+        "altered": one.state is DocumentState.ALTERED,
+    }
+
+
+def _shown(row: Row, text: dict[str, str], language: str, scans: Sequence[Shown]) -> dict[str, object]:
     months = claims.MONTHS_EN if language == "en" else claims.MONTHS_ID
     captured = from_ms(row["captured_at"]).astimezone(claims.JAKARTA)
     return {
@@ -114,6 +191,8 @@ def _shown(row: Row, text: dict[str, str], language: str) -> dict[str, object]:
         "nik": claims.mask_nik(row["nik"]),
         "agenda_date": claims.print_day(row["agenda_at"], months),
         "na_code": text.get(row["na_code"], row["na_code"]),
+        "scans": [_scan(one, text) for one in scans],
+        "counted": documents.counted(scans),
         "flags": [text.get(flag, flag) for flag in json.loads(row["flags"])],
         "detail": [
             (text["receipt"], receipt_name(row["receipt_no"])),

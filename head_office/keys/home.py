@@ -57,6 +57,11 @@ class Home:
     def ledger(self) -> Path:
         return self.folder / "ledger.db"
 
+    @property
+    def ledger_choice(self) -> Path:
+        """Names another ledger than that file; see head_office/ledger/choice.py."""
+        return self.folder / "ledger.toml"
+
 
 def write_new(path: Path, content: bytes, *, private: bool) -> None:
     """Write a file that must not exist yet, 0600 or 0644, and flush it and its folder.

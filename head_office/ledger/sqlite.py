@@ -220,8 +220,13 @@ class SqliteLedger:
     def _checkpoint_if_long(self) -> None:
         log = self.path.with_name(self.path.name + "-wal")
         if log.exists() and log.stat().st_size >= CHECKPOINT_AT_BYTES:
-            # PASSIVE never waits for readers; what it leaves is moved the next time.
-            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            try:
+                # PASSIVE never waits for readers; what it leaves is moved the next time.
+                self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            except sqlite3.OperationalError as error:
+                # The commit before it stands, in the log: whoever brought it gets its receipt.
+                if (error.sqlite_errorcode or 0) & 0xFF != sqlite3.SQLITE_FULL:
+                    raise
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,12 +21,16 @@ from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
 from head_office.keys.recipients import load_private_keys, load_recipients
 from head_office.keys.trust import ReceiptKeys
+from head_office.ledger.choice import LedgerChoice, open_ledger, write_choice
 from head_office.ledger.sqlite import SqliteLedger
 from head_office.moment import utc_now
 from head_office.opening import Opener
 from head_office.renewal import Renewals
 from sync.receipt import Receipt, Verdict
+from tests.head_office.cluster import cluster, new_ledger_address
 from tests.head_office.device import SITE, Device, Link
+
+__all__ = ["cluster", "new_ledger_address"]  # fixtures of this folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,11 +55,12 @@ class Office:
     """Head office in this process: everything but HTTP and TLS."""
 
     home: Home
-    ledger_kind: type[SqliteLedger] = SqliteLedger
+    ledger_kind: type[SqliteLedger] | None = None
+    """A wrong build to put in place of the folder's own ledger."""
     clock: TestClock = field(default_factory=TestClock)
 
     def __post_init__(self) -> None:
-        self.ledger = self.ledger_kind(self.home.ledger)
+        self.ledger = open_ledger(self.home) if self.ledger_kind is None else self.ledger_kind(self.home.ledger)
         self.signer = ReceiptKeys(self.home)
         self.registry = DeviceRegistry(self.ledger, Authority.load(self.home), clock=self.clock)
         self.renewals = Renewals(self.ledger, self.registry, clock=self.clock)
@@ -92,9 +97,9 @@ class Office:
         return [row["kind"] for row in reversed(custody.alarms(self.ledger))]
 
     def lose_to_disk(self) -> list[bytes]:
-        """What somebody who opens the file afterwards finds in it."""
+        """What somebody who opens the ledger afterwards finds in it."""
         self.ledger.close()
-        self.ledger = SqliteLedger(self.home.ledger)
+        self.ledger = open_ledger(self.home)
         return self.stored()
 
 
@@ -106,7 +111,11 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def office(home: Home) -> Iterator[Office]:
+def office(home: Home, new_ledger_address: Callable[[], str | None]) -> Iterator[Office]:
+    """On each engine."""
+    address = new_ledger_address()
+    if address is not None:
+        write_choice(home, LedgerChoice(address=address))
     made = Office(home)
     yield made
     made.ledger.close()
@@ -151,7 +160,7 @@ class Service:
 
     def token(self) -> str:
         """A token made beside the running service, as the admin command makes it."""
-        ledger = SqliteLedger(self.home.ledger)
+        ledger = open_ledger(self.home)
         token, _expires = DeviceRegistry(ledger, Authority.load(self.home)).issue_token(SITE, by="test")
         ledger.close()
         return token
@@ -165,7 +174,7 @@ class Service:
     def claims(self, count: int) -> list[Any]:
         """The claims on the desk once there are ``count``; gives the opening worker a minute on a busy machine."""
         deadline = time.monotonic() + 60
-        ledger = SqliteLedger(self.home.ledger)
+        ledger = open_ledger(self.home)
         while len(found := claims.all_claims(ledger)) < count and time.monotonic() < deadline:
             time.sleep(0.05)
         ledger.close()

@@ -5,7 +5,7 @@ import pytest
 from head_office.checks import LaneHead, Placement, place
 
 HEAD = LaneHead(5, b"h" * 32)
-FROZEN = LaneHead(5, b"h" * 32, frozen=True)
+FROZEN = LaneHead(5, b"h" * 32, frozen="fork")
 
 
 @pytest.mark.parametrize(

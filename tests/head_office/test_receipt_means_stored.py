@@ -1,14 +1,15 @@
 """A receipt is proof of storage: nothing is signed before the commit, and a build that cheats is caught."""
 
 import sqlite3
-from pathlib import Path
 
+import psycopg
 import pytest
 
 from head_office.errors import LedgerBrokenError, LedgerFullError
 from head_office.keys.home import Home
+from head_office.ledger.choice import chosen
 from head_office.ledger.sqlite import SqliteLedger
-from sync.keys import SoftwareSigner
+from sync.keys import Signer
 from sync.receipt import Verdict
 from tests.head_office.conftest import Office
 
@@ -31,16 +32,22 @@ class NearlyFullLedger(SqliteLedger):
 
 
 class LookingSigner:
-    """Signs receipts, and looks into the file each time to see what an independent reader finds there."""
+    """Signs receipts, and looks each time what an independent reader finds in the ledger."""
 
-    def __init__(self, signer: SoftwareSigner, file: Path) -> None:
-        self._signer, self._file = signer, file
+    def __init__(self, signer: Signer, home: Home) -> None:
+        self._signer, self._home = signer, home
         self.algorithm, self.public_key, self.kid = signer.algorithm, signer.public_key, signer.kid
         self.found: list[int] = []
 
     def sign(self, message: bytes) -> bytes:
-        with sqlite3.connect(f"{self._file.as_uri()}?mode=ro", uri=True) as reader:
-            self.found.append(reader.execute("SELECT count(*) FROM packets").fetchone()[0])
+        choice = chosen(self._home)
+        if choice is not None:
+            with psycopg.connect(choice.address) as other:
+                rows = other.execute("SELECT count(*) FROM packets").fetchall()
+        else:
+            with sqlite3.connect(f"{self._home.ledger.as_uri()}?mode=ro", uri=True) as reader:
+                rows = reader.execute("SELECT count(*) FROM packets").fetchall()
+        self.found.append(rows[0][0])
         return self._signer.sign(message)
 
 
@@ -75,7 +82,7 @@ def test_a_build_that_does_not_commit_is_caught(home: Home) -> None:
 def test_the_packets_are_visible_to_others_when_the_receipt_is_signed(office: Office) -> None:
     """At the moment of signing a second reader of the file already finds the batch."""
     device = office.device()
-    signer = LookingSigner(office.signer, office.home.ledger)
+    signer = LookingSigner(office.signer, office.home)
     ingest = office.ingest_with(signer)
     ingest.receive(device.tls_certificate, device.batch(device.seal(number=1), device.seal(number=2)))
     assert signer.found == [2]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from head_office import cli
-from head_office.opening import STOP_WITHIN_S as WORKER_STOPS_WITHIN_S
+from head_office.opening_worker import STOP_WITHIN_S as WORKER_STOPS_WITHIN_S
 from head_office.server import STOP_WITHIN_S, split_listen
 from tests.head_office.conftest import ROOT
 
