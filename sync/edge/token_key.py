@@ -46,11 +46,11 @@ class Token:
     pin_file: Path | None
     """0600; None: the PIN is the credential PIN_CREDENTIAL, which systemd hands over."""
     _session: Any = field(default=None, repr=False)
-    _used: bool = field(default=False, repr=False)
     _refused_pin: tuple[int, int] | None = field(default=None, repr=False)
 
     # The library has one state for the whole process, whatever tokens it serves.
     _lock: ClassVar[threading.RLock] = threading.RLock()
+    _in_use: ClassVar[set[Path]] = set()
 
     def use(self, act: Callable[[Any], Given]) -> Given:
         """Call ``act`` with the session, a second time with a new one when the first is of a token that was away.
@@ -74,10 +74,10 @@ class Token:
         pin = self._pin()
         try:
             library = pkcs11.lib(str(self.module))
-            if self._used:
+            if self.module in self._in_use:
                 # From the start: libraries list their slots once, and a token that came back is a new one to them.
                 library.reinitialize()
-            self._used = True
+            self._in_use.add(self.module)
         except (RuntimeError, OSError) as error:
             raise self._away(f"the module cannot be loaded: {error}", "install the token's software") from error
         found = list(library.get_tokens(token_label=self.label))
