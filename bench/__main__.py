@@ -1,4 +1,4 @@
-"""``python -m bench NAME``: measurements of the matcher. Each prints what it measured, when and where."""
+"""``python -m bench NAME``: measurements and proofs. Each prints what it measured, when and where."""
 
 import importlib
 import sys
@@ -12,6 +12,8 @@ BENCHES = {
     "fuzz": "foreign bytes and arrays: no crash, no hang, no high score",
     "quality": "does quality predict refusals, and does guidance name the fault",
     "speed": "time and memory, beside peers",
+    "link": "goodput over an emulated slow line, and memory while a long backlog drains",
+    "torture": "every fault on every path of custody, each tool against wrong builds; `make torture`",
 }
 
 

@@ -276,7 +276,7 @@ def any_order(
     with tempfile.TemporaryDirectory(prefix="mpos-founded-") as folder:
         founded = Founded(Path(folder))
         for at, build in enumerate((AS_IT_IS, *builds)):
-            machine = type("Machine", (AnyOrder,), {"build": build, "founded": founded, "looks": 0, "events": 0})
+            machine: type[AnyOrder] = type("Machine", (AnyOrder,), {"build": build, "founded": founded})
             said = _run(machine, examples, steps, derandomize=derandomize)
             if build.wrong:
                 result.caught[build.name] = bool(said)

@@ -233,4 +233,3 @@ class _Bench:
                 purged=purged,
             )
         )
-

@@ -32,9 +32,7 @@ DEVICE_PAGES, OFFICE_PAGES = 120, 70
 """Pages left, at most: a put takes some 15 of them, a batch of ten some 60."""
 
 
-def disk_full(
-    *, every: int = 1, builds: Sequence[Build] = (NO_RESERVE, HASTY), progress: Progress = quietly
-) -> Result:
+def disk_full(*, every: int = 1, builds: Sequence[Build] = (NO_RESERVE, HASTY), progress: Progress = quietly) -> Result:
     """Each number of pages left, or each ``every``-th."""
     result = Result("disk full")
     if reason := own_namespace.missing(own_namespace.MOUNTS):
@@ -111,7 +109,9 @@ class _Bench:
                 shutil.rmtree(thing) if thing.is_dir() else thing.unlink()
         shutil.copytree(self._model / "office", office_folder)
         shutil.copy(self._model / "agent.db", database)
-        ears = Ears(Told(list(self._ears.told.captured), set(self._ears.told.promised), set(self._ears.told.acknowledged)))
+        ears = Ears(
+            Told(list(self._ears.told.captured), set(self._ears.told.promised), set(self._ears.told.acknowledged))
+        )
         office = Office(office_folder, self._build)
         device = Device(database, self._identity, office.line(self._identity), build=self._build, marks=ears)  # type: ignore[arg-type]
         filler = self._small[who] / "filler"

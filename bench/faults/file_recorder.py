@@ -186,7 +186,9 @@ def _torn(last: Sequence[Write | Truncate], random: Random) -> list[Write | Trun
     torn: list[Write | Truncate] = []
     for step in last:
         if isinstance(step, Write) and len(step.content) > SECTOR:
-            cut = random.randrange(1, len(step.content) // SECTOR) * SECTOR if len(step.content) > SECTOR * 2 else SECTOR
+            cut = (
+                random.randrange(1, len(step.content) // SECTOR) * SECTOR if len(step.content) > SECTOR * 2 else SECTOR
+            )
             # Either end may have made it.
             keep = (step.content[:cut], 0) if random.random() < 0.5 else (step.content[cut:], cut)
             torn.append(Write(step.file, step.at + keep[1], keep[0]))

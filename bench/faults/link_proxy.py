@@ -94,8 +94,8 @@ class LinkProxy:
             if b"chunked" in head.lower():
                 await reader.readuntil(b"0\r\n\r\n")
             else:
-                length = next(int(l.split(b":")[1]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length"))
-                await reader.readexactly(length)
+                lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
+                await reader.readexactly(int(lines[b"content-length"]))
         else:
             await reader.read(PIECE)
         writer.write(trouble.page)

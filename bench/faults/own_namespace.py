@@ -38,7 +38,7 @@ def run_apart(kinds: int, work: Callable[[], T]) -> T:
         os.close(told)
         status = 1
         try:
-            _unshare(kinds)
+            unshare(kinds)
             content = pickle.dumps(work())
             with os.fdopen(tells, "wb") as pipe:
                 pipe.write(content)
@@ -57,7 +57,7 @@ def run_apart(kinds: int, work: Callable[[], T]) -> T:
     return made
 
 
-def _unshare(kinds: int) -> None:
+def unshare(kinds: int) -> None:
     if ctypes.CDLL(None, use_errno=True).unshare(kinds) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     if kinds & MOUNTS:

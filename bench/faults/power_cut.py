@@ -114,7 +114,9 @@ class _Recorded:
     def _files(self, disk: Disk, who: str, how: str, random: Random) -> Files:
         cut, whole = disk.after_cut(how, random), disk.as_written()
         lost = {"device": DEVICE_FILES, "head office": OFFICE_FILES, "both": self._names}[who]
-        return {name: content for name in self._names if (content := (cut if name in lost else whole).get(name)) is not None}
+        return {
+            name: content for name in self._names if (content := (cut if name in lost else whole).get(name)) is not None
+        }
 
     def _look(self, files: Files, told: Told) -> list[Violation]:
         write_files(self._after, files, self._names)

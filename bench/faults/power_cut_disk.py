@@ -65,8 +65,10 @@ def _record_and_replay(build: Build, most_states: int, random: Random) -> tuple[
         image, at = folder / "image", folder / "at"
         at.mkdir()
         identity, steps = _record(folder, image, at, build)
-        found, states = _replay(image.read_bytes(), steps, folder / "state", at, identity, most_states, random,
-                                stop_at_first=bool(build.wrong))  # fmt: skip
+        found, states = _replay(
+            image.read_bytes(), steps, folder / "state", at, identity,
+            most_states=most_states, random=random, stop_at_first=bool(build.wrong),
+        )  # fmt: skip
         return found, sum(not isinstance(step, Mark) for step in steps), states
 
 
@@ -107,9 +109,9 @@ def _replay(
     state: Path,
     at: Path,
     identity: Identity,
+    *,
     most_states: int,
     random: Random,
-    *,
     stop_at_first: bool,
 ) -> tuple[list[Violation], int]:
     disk = Disk({DISK: bytearray(base)})

@@ -158,7 +158,7 @@ class Office:
         signing, tls = ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
         token, _ = self.registry.issue_token(SITE, by="bench")
         enrolled = self.registry.enrol(
-            token, serial, KeyRequest.parse(_key_request(tls)), KeyRequest.parse(_key_request(signing))
+            token, serial, KeyRequest.parse(certificate_request(tls)), KeyRequest.parse(certificate_request(signing))
         )
         return Identity(
             enrolled.device_id,
@@ -357,7 +357,8 @@ def _proves(raw: bytes, keys: dict[bytes, PublicKey], device_id: str, digest: by
     return False
 
 
-def _key_request(key: PrivateKey) -> bytes:
+def certificate_request(key: PrivateKey) -> bytes:
+    """A PKCS#10 request signed by the key, DER."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bench")])
     builder = x509.CertificateSigningRequestBuilder().subject_name(name)
     digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()

@@ -104,9 +104,7 @@ class Service:
                 patch.object(office_module, "open_ledger", lambda home, *_: self._build.ledger(home.ledger)),
                 patch.object(office_module, "Ingest", self._build.ingest),
             ):
-                status = office_module.serve(
-                    self.home, LOCAL, self.port, clock=self._clock, on_listening=listening
-                )
+                status = office_module.serve(self.home, LOCAL, self.port, clock=self._clock, on_listening=listening)
         except BaseException:  # noqa: BLE001 - the child ends here
             traceback.print_exc()
         finally:

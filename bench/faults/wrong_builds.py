@@ -20,8 +20,8 @@ from sync.edge.database import Database
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import OutboxRow
 from sync.edge.uploader import Uploader
-from sync.receipt import PacketVerdict, Receipt, Verdict, VerifiedReceipt
 from sync.receipt import _PROOF as PROOF
+from sync.receipt import PacketVerdict, Receipt, Verdict, VerifiedReceipt
 
 T = TypeVar("T")
 
@@ -156,5 +156,3 @@ UNWATCHFUL = Build("head office overlooks forks", ingest=_UnwatchfulIngest, wron
 NO_RESERVE = Build("device keeps no reserve", database=Database, wrong="no reserve")
 
 POWER_CUT = (DEVICE_NORMAL, DEVICE_OFF, OFFICE_NORMAL, OFFICE_LATE, HASTY)
-
-
