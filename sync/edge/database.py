@@ -213,7 +213,6 @@ class Database:
                 self._connection.close()
             self._forget_cached()
             self._connection = self._open_in_any_room()
-            self._broken = ""
             for name, steps in self._migrations.items():
                 self.migrate(name, steps)
             for begin in self._prepared:
@@ -228,6 +227,7 @@ class Database:
     def give_back_space(self, pages: int) -> None:
         """Return up to ``pages`` free pages to the file system; call it after a purge, outside a transaction."""
         with self._turn:
+            assert not self._depth, "not inside a transaction"
             try:
                 self._vacuum(pages)
             except StorageFullError:
@@ -251,7 +251,9 @@ class Database:
     def _vacuum(self, pages: int) -> None:
         with self._translated("vacuum"):
             self._refuse_when_unusable()
-            self._connection.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+            # Not execute(): the statement gives a row of no columns for each page, at the first of which Python's
+            # cursor takes it for finished, and one page is all that is given back.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({int(pages)})")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _let_reserve_go(self) -> bool:
@@ -336,7 +338,7 @@ class Database:
                     flush_folder(self.path.parent)
             except OSError as error:
                 raise by_errno(error, part, "set aside") from error
-        self.set_aside, self._broken = target, ""
+        self.set_aside = target
         return self._open()
 
     def _open(self) -> sqlite3.Connection:
@@ -358,6 +360,7 @@ class Database:
                 with suppress(sqlite3.Error):
                     connection.close()
                 raise
+            self._broken = ""  # whatever an attempt before this one met
             return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:

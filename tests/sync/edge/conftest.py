@@ -15,6 +15,7 @@ from sync.edge.clock import HeadOfficeTime
 from sync.edge.database import Database
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import OutboxRow
+from sync.edge.reserve import Reserve
 from sync.edge.sealing import Sealer
 from sync.edge.uploader import Client, Trust, Uploader
 from sync.envelope import Lane
@@ -70,6 +71,7 @@ class Desk:
     client: Client | None = None
     clock: Any = field(default_factory=HandClock)
     draw: float = 0.5
+    reserve: Reserve | None = None
 
     def __post_init__(self) -> None:
         self.office = ModelOffice(self.keys.office, self.keys.device.public_key, START)
@@ -77,7 +79,7 @@ class Desk:
 
     def start(self) -> None:
         """Open everything, as the agent does."""
-        self.database = Database(self.path, now=self.clock.utc)
+        self.database = Database(self.path, now=self.clock.utc, reserve=self.reserve)
         self.outbox = Outbox(self.database, self.clock)
         self.time = HeadOfficeTime(self.database, self.clock)
         self.sealer = Sealer(DEVICE_ID, self.keys.device, [self.keys.recipient.public], self.time)

@@ -11,9 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlite_utils
 
 from sync.edge.database import Database, Schema
-from sync.errors import StorageCorruptError, StorageFullError, StorageInUseError, StorageSettingError
+from sync.errors import (
+    StorageBrokenError,
+    StorageCorruptError,
+    StorageFullError,
+    StorageInUseError,
+    StorageSettingError,
+)
 
 
 def notes(schema: Schema) -> None:
@@ -250,3 +257,129 @@ def test_after_damage_is_met_nothing_more_is_written(database: Database) -> None
         raise error
     with pytest.raises(Exception, match="close and open it again"):
         database.read("SELECT 1")
+
+
+def test_space_goes_back_to_the_disk_by_as_many_pages_as_were_asked_for(database: Database) -> None:
+    """A purge that frees a thousand pages returns them in steps, not one by one."""
+    with database.transaction() as tx:
+        tx.executemany("INSERT INTO notes (text) VALUES (?)", [("x" * 4000,) for _ in range(300)])
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM notes")
+    free = database.read("PRAGMA freelist_count")[0][0]
+    database.give_back_space(100)
+    assert database.read("PRAGMA freelist_count")[0][0] == free - 100
+    before = database.size_bytes()
+    database.give_back_space(1000)
+    assert database.size_bytes() < before / 4
+
+
+def test_another_engine_than_the_one_this_file_names_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sqlite-utils takes pysqlite3 where it finds one; an old engine, or one built for one thread, is no better."""
+    changes: list[tuple[object, str, object, str]] = [
+        (sqlite_utils.db, "sqlite3", sqlite_utils, "sqlite_utils"),
+        (sqlite3, "sqlite_version_info", (3, 36, 0), "older"),
+        (sqlite3, "threadsafety", 1, "one thread"),
+    ]
+    for where, name, other, said in changes:
+        with monkeypatch.context() as patched:
+            patched.setattr(where, name, other)
+            with pytest.raises(StorageSettingError, match=said):
+                Database(path)
+    assert not path.exists()
+
+
+def break_it(database: Database) -> None:
+    """What a failed flush does."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+    with pytest.raises(StorageBrokenError), database.transaction():
+        raise error
+
+
+def test_after_a_failed_flush_the_file_is_closed_read_from_the_disk_again_and_goes_on(database: Database) -> None:
+    """Nothing is written in between; what was committed is there, and every setting is in force again."""
+    write(database, "before")
+    break_it(database)
+    with pytest.raises(StorageBrokenError):
+        write(database, "in between")
+    assert database.trouble
+    database.reopen()
+    assert not database.trouble
+    write(database, "after")
+    assert texts(database) == ["before", "after"]
+    assert database.set_aside is None
+    assert [database.read(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous")] == ["wal", 2]
+    with pytest.raises(StorageInUseError):
+        Database(database.path)
+
+
+def test_a_disk_that_keeps_failing_is_given_up(path: Path) -> None:
+    """Three times within an hour; after an hour without trouble it counts anew."""
+    now = [0.0]
+    with Database(path, monotonic=lambda: now[0]) as database:
+        for _ in range(3):
+            break_it(database)
+            database.reopen()
+        break_it(database)
+        with pytest.raises(StorageBrokenError, match="4 times"):
+            database.reopen()
+        with pytest.raises(StorageBrokenError):
+            database.read("SELECT 1")
+        now[0] = 3601.0
+        database.reopen()
+        assert database.read("SELECT 1")
+
+
+def test_damage_met_while_running_is_set_aside_whole_and_a_new_file_begins(path: Path) -> None:
+    """As at a start: nothing deleted, the tables of everybody are there again, and what a new file needs is in it."""
+    begun: list[int] = []
+    with Database(path, now=lambda: datetime(2026, 11, 20, 3, 4, 5, tzinfo=UTC)) as database:
+        database.migrate("notes", [notes])
+        database.prepare(lambda: begun.append(1))
+        with database.transaction() as tx:
+            tx.executemany("INSERT INTO notes (text) VALUES (?)", [("x" * 3000,) for _ in range(2000)])
+        database.give_back_space(0)
+        with path.open("r+b") as file:
+            file.seek(4096 * 700)
+            file.write(b"\xa5" * 4096 * 50)
+        with pytest.raises(StorageCorruptError):
+            texts(database)
+        with pytest.raises(StorageBrokenError):
+            write(database, "in between")
+        database.reopen()
+        assert database.set_aside == path.with_name("agent.db.corrupt-20261120T030405Z")
+        assert database.set_aside.stat().st_size > 4096 * 700
+        assert (texts(database), begun) == ([], [1, 1])
+        write(database, "after")
+        assert database.damaged_files() == (database.set_aside,)
+
+
+def test_a_long_file_is_checked_at_every_start_but_for_the_sealed_bytes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those have digests of their own; whoever opens a file again after trouble checks all of it."""
+    with Database(path) as database:
+        database.migrate("notes", [notes])
+        with database.transaction() as tx:
+            tx.execute("CREATE TABLE outbox_envelopes (id INTEGER PRIMARY KEY, bytes BLOB)")
+            for number in range(600):
+                tx.execute("INSERT INTO notes (text) VALUES (?)", ("n" * 1000,))
+                tx.execute("INSERT INTO outbox_envelopes VALUES (?, zeroblob(3000))", (number,))
+        database.give_back_space(0)
+        roots = {row["name"]: row["rootpage"] for row in database.read("SELECT name, rootpage FROM sqlite_master")}
+    monkeypatch.setattr("sync.edge.database.WHOLE_CHECK_BYTES", 0)
+    whole = path.read_bytes()
+
+    def with_a_broken_root(table: str) -> Database:
+        for left in path.parent.glob("agent.db*"):
+            left.unlink()
+        at = 4096 * (roots[table] - 1)
+        path.write_bytes(whole[:at] + b"\xa5" * 16 + whole[at + 16 :])
+        return Database(path)
+
+    with with_a_broken_root("notes") as database:
+        assert database.set_aside is not None
+    with with_a_broken_root("outbox_envelopes") as database:
+        assert database.set_aside is None
+        database.reopen()
+        assert database.set_aside is not None

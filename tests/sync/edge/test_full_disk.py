@@ -19,16 +19,21 @@ from sync.errors import (
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """How starts on a real small disk went; skipped where a test may not mount one."""
-    folder = tmp_path_factory.mktemp("disk")
+def may_mount() -> None:
+    """Skips where a test may not mount a small disk."""
     try:
         tried = subprocess.run(["unshare", "--map-root-user", "--mount", "true"], capture_output=True, check=False)
     except FileNotFoundError:
         pytest.skip("no unshare(1) here: a disk of its own cannot be mounted")
     if tried.returncode:
         pytest.skip("this user may not mount a disk of its own")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """How starts on a real small disk went."""
+    may_mount()
+    folder = tmp_path_factory.mktemp("disk")
     program = [sys.executable, "-m", "tests.sync.edge.full_disk_child", str(folder)]
     ran = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "--", *program],
