@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class Language(enum.StrEnum):
@@ -38,6 +38,21 @@ class ScannerDriver(enum.StrEnum):
     """Which driver looks for a scanner."""
 
     VIRTUAL = "virtual"
+
+
+class KeyStoreName(enum.StrEnum):
+    """Where a private key of this device lies."""
+
+    FILE = "file"
+    SYSTEMD_CREDS = "systemd-creds"
+    PKCS11 = "pkcs11"
+
+
+class KeyAlgorithm(enum.StrEnum):
+    """How packets are signed."""
+
+    EDDSA = "EdDSA"
+    ES256 = "ES256"
 
 
 class LogLevel(enum.StrEnum):
@@ -142,6 +157,32 @@ class ClaimSection(Section):
     tables_dir: OptionalPath
 
 
+class IdentitySection(Section):
+    """Where new keys of this device are made. A key that is there stays where its identity says it is."""
+
+    key_store: KeyStoreName
+    tls_key_store: Annotated[KeyStoreName | None, BeforeValidator(_empty_is_none)]
+    algorithm: KeyAlgorithm
+    seal_file: PathSetting
+    pkcs11_module: OptionalPath
+    token_label: OptionalText
+    pin_file: OptionalPath
+
+    @field_validator("tls_key_store")
+    @classmethod
+    def _not_a_token(cls, value: KeyStoreName | None) -> KeyStoreName | None:
+        if value is KeyStoreName.PKCS11:
+            raise ValueError('must be "file" or "systemd-creds": the HTTP client cannot use a token')
+        return value
+
+    @property
+    def tls_store(self) -> KeyStoreName:
+        """As set; else where the signing key is, as far as the HTTP client can use it."""
+        if self.tls_key_store is not None:
+            return self.tls_key_store
+        return KeyStoreName.FILE if self.key_store is KeyStoreName.PKCS11 else self.key_store
+
+
 class UploadSection(Section):
     """The way to head office."""
 
@@ -179,6 +220,7 @@ class Settings(Section):
     scanner: ScannerSection
     matcher: MatcherSection
     claim: ClaimSection
+    identity: IdentitySection
     upload: UploadSection
     api: ApiSection
     log: LogSection

@@ -24,10 +24,13 @@ from mpos_agent.claim.counter import Site
 from mpos_agent.claim.draft_store import Captured
 from mpos_agent.claim.happened import OpenClaim, Refused, StepOutcome
 from mpos_agent.claim.session import ClaimDesk, ClaimSession
+from mpos_agent.claim_answers import ClaimAnswer, ClaimAnswers
 from mpos_agent.clock import Clock
 from mpos_agent.devices import CardState, CardStation, FingerStation
 from mpos_agent.errors import (
     AlreadyEnrolledError,
+    DeviceDeniedError,
+    NotEnrolledError,
     NotFoundError,
     NotYourClaimError,
     PinLockedError,
@@ -36,15 +39,20 @@ from mpos_agent.errors import (
     WrongRoleError,
 )
 from mpos_agent.events import EventHub, EventKind
+from mpos_agent.identity_keeper import BOTH, IdentityKeeper, IdentityReport
 from mpos_agent.log import happening
 from mpos_agent.outcomes import Outcome, outcome_of
 from mpos_agent.people import People, Person, Refusal, Role, SignIn
 from mpos_agent.reader_board import ReaderBoard
 from mpos_agent.sign_in import SignedIn, SignIns
 from mpos_agent.sync_worker import LastRound, SyncWorker
+from sync.document_part import FIRST_SUPPLEMENT
 from sync.edge.database import Database
+from sync.edge.frozen_lanes import FrozenLane
+from sync.edge.identity_orders import Denied
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import OutboxRow
+from sync.edge.receipts import Receipts
 from sync.edge.stick import Exported, Position, ReceiptTaken, Stick
 from sync.edge.uploader import RoundResult
 from sync.errors import SyncError
@@ -135,8 +143,10 @@ class Parts:
     audit: AuditLog
     people: People
     desk: ClaimDesk
-    tables: Tables
+    answers: ClaimAnswers
+    receipts: Receipts
     sync: SyncWorker
+    keeper: IdentityKeeper
     site: Callable[[], Site | None]
     enrol: Callable[[str, str, str | None], None]
     stick: Callable[[], Stick]
@@ -155,7 +165,6 @@ class Agent:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self.tables: Tables = parts.tables
         self.people: People = parts.people
         self.events: EventHub = parts.events
         self.sign_ins: SignIns = parts.sign_ins
@@ -238,6 +247,11 @@ class Agent:
         return self._parts.site()
 
     @property
+    def tables(self) -> Tables:
+        """The tables that apply to claims opened now."""
+        return self._parts.desk.tables
+
+    @property
     def station(self) -> Station:
         """What the settings say of this counter."""
         return self._parts.station
@@ -295,6 +309,29 @@ class Agent:
             oldest_waiting_s=None if oldest is None else max(0.0, (self.now() - oldest).total_seconds()),
         )
 
+    def frozen(self) -> tuple[FrozenLane, ...]:
+        """Lanes in which head office accepts nothing more until somebody there has looked."""
+        return self._parts.receipts.frozen()
+
+    def answer(self, claim_id: str) -> ClaimAnswer | None:
+        """What head office asked for or decided of a claim that was sent from here."""
+        return self._parts.answers.of(claim_id)
+
+    def asking(self) -> tuple[ClaimAnswer, ...]:
+        """Claims head office waits for documents of, without those whose documents were all sent since."""
+        return tuple(answer for answer in self._parts.answers.asking() if self.still_asked(answer))
+
+    def still_asked(self, answer: ClaimAnswer) -> tuple[str, ...]:
+        """The documents asked for that were not added to the claim yet, by code."""
+        if answer.asked is None:
+            return ()
+        added = {
+            sent.type_code
+            for sent in self._parts.desk.sent_documents(answer.claim_id)
+            if sent.index >= FIRST_SUPPLEMENT
+        }
+        return tuple(code for code in answer.asked.documents if code not in added)
+
     def outbox_rows(self, most: int) -> list[OutboxRow]:
         """The newest rows, without their envelopes."""
         return self._parts.outbox.rows(most=most) if most else []
@@ -332,6 +369,40 @@ class Agent:
             if settlement.acked or settlement.dead:
                 self._queue_changed()
         return taken
+
+    def identity(self) -> IdentityReport | None:
+        """What may be shown of this device's identity; None before enrolment.
+
+        Raises IdentityError, DeviceKeyError, KeyStoreError when it cannot be trusted or reached.
+        """
+        return self._parts.keeper.report()
+
+    def denied(self) -> Denied | None:
+        """Why head office lets this device begin no new claim; None when it does."""
+        return self._parts.keeper.orders.denied()
+
+    def renew_identity(self, *, new_keys: bool) -> IdentityReport:
+        """Renew the certificates now, with new keys where asked, and wait for it.
+
+        Raises
+        ------
+        NotEnrolledError
+            There is no identity.
+        HeadOfficeError, SyncError
+            Why it did not work; the identity is as it was.
+        """
+        self._refuse_when_stopping()
+        keeper = self._parts.keeper
+        if keeper.identity() is None:
+            raise NotEnrolledError
+        keeper.ask(BOTH if new_keys else frozenset())
+        self._parts.sync.round_now(_ROUND_NOW_S)
+        if (problem := keeper.problem()) is not None:
+            raise problem
+        report = keeper.report()
+        assert report is not None, "an identity does not go away"
+        self._parts.audit.record(Act.IDENTITY_RENEWED)
+        return report
 
     def enrol(self, url: str, token: str, ca_pem: str | None) -> Site:
         """Turn a one-time token into this device's identity.
@@ -400,8 +471,10 @@ class Agent:
         return self._parts.desk.open_claims()
 
     def start_claim(self, who: SignedIn, wish: ClaimWish) -> ClaimSession | Refused:
-        """Open a claim, or say what keeps it from being one. Raises NotEnrolledError."""
+        """Open a claim, or say what keeps it from being one. Raises NotEnrolledError, DeviceDeniedError."""
         self._refuse_when_stopping()
+        if (denied := self.denied()) is not None:
+            raise DeviceDeniedError(denied.reason)
         opened = self._parts.desk.start(
             operator_id=who.person_id,
             programme=wish.programme,

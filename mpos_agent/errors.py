@@ -94,6 +94,12 @@ class NotEnrolledError(AgentError):
     code = "not_enrolled"
 
 
+class DeviceDeniedError(AgentError):
+    """Head office lets this device begin no new claims; the detail is its reason."""
+
+    code = "device_denied"
+
+
 class AlreadyEnrolledError(AgentError):
     """The device has an identity; a second one would orphan what is queued."""
 

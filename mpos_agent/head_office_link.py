@@ -4,11 +4,14 @@ import contextlib
 import logging
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 
 from mpos_agent.errors import AlreadyEnrolledError, NotEnrolledError, NotSetUpError
+from mpos_agent.identity_keeper import IdentityKeeper
 from mpos_agent.log import happening
+from sync.checkpoint import StorageMark
 from sync.edge import enrolment
 from sync.edge.breaker import Breaker
 from sync.edge.clock import Clock, HeadOfficeTime
@@ -16,11 +19,12 @@ from sync.edge.database import Database
 from sync.edge.head_office_client import HeadOfficeClient, Timeouts
 from sync.edge.identity import Identity
 from sync.edge.outbox import Outbox
+from sync.edge.receipts import Receipts
 from sync.edge.sealing import Sealer
 from sync.edge.stick import Stick
-from sync.edge.uploader import Uploader
+from sync.edge.uploader import RoundResult, Uploader
 from sync.errors import AuthorityFileError
-from sync.errors import NotEnrolledError as NoIdentityError
+from sync.trust import VERSIONS_KEY
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +35,8 @@ class HeadOfficeLink:
     def __init__(
         self,
         *,
-        folder: Path,
+        keeper: IdentityKeeper,
+        receipts: Receipts,
         url: str | None,
         ca_file: Path | None,
         timeouts: Timeouts,
@@ -41,25 +46,23 @@ class HeadOfficeLink:
         head_office_time: HeadOfficeTime,
         breaker: Breaker,
         free_disk_bytes: Callable[[], int],
-        versions: Mapping[str, str],
+        versions: MutableMapping[str, str],
         draw: Callable[[], float],
+        storage: Callable[[], StorageMark] = lambda: StorageMark.OK,
     ) -> None:
         """``url`` and ``ca_file`` stand in for what enrolment pinned, where head office has moved."""
-        self._folder, self._url, self._ca_file, self._timeouts = folder, url, ca_file, timeouts
+        self._keeper, self._receipts = keeper, receipts
+        self._url, self._ca_file, self._timeouts = url, ca_file, timeouts
         self._device_serial, self._outbox, self._clock = device_serial, outbox, clock
         self._head_office_time, self._breaker = head_office_time, breaker
         self._free_disk_bytes, self._versions, self._draw = free_disk_bytes, versions, draw
-        self._lock = threading.Lock()
-        self._identity: Identity | None = None
-        self._uploader: Uploader | None = None
+        self._storage = storage
+        self._making = threading.Lock()
+        self._made: tuple[Identity, HeadOfficeClient, Uploader] | None = None
 
     def identity(self) -> Identity | None:
-        """None before enrolment; IdentityError or DeviceKeyError when what is there cannot be trusted."""
-        with self._lock:
-            if self._identity is None:
-                with contextlib.suppress(NoIdentityError):
-                    self._identity = Identity.load(self._folder)
-            return self._identity
+        """None before enrolment; IdentityError or DeviceKeyError when what is there cannot be trusted or reached."""
+        return self._keeper.identity()
 
     def sealer(self) -> Sealer:
         """Signs as this device, encrypts to head office. Raises NotEnrolledError."""
@@ -67,29 +70,48 @@ class HeadOfficeLink:
         return Sealer(identity.device_id, identity.signer, identity.facts.recipients, self._head_office_time)
 
     def uploader(self) -> Uploader:
-        """Makes the rounds; for the sync thread alone, which keeps its connection. Raises NotEnrolledError."""
-        if self._uploader is None:
-            identity = self._required()
-            client = HeadOfficeClient(
-                self._url or identity.facts.url,
-                self._ca_file or identity.ca_certificate,
-                identity.tls_certificate,
-                identity.tls_key,
-                self._timeouts,
-            )
-            self._uploader = Uploader(
-                self._outbox,
-                client,
-                identity.signer,
-                identity.trust,
-                self._clock,
-                breaker=self._breaker,
-                head_office_time=self._head_office_time,
-                free_disk_bytes=self._free_disk_bytes,
-                versions=self._versions,
-                draw=self._draw,
-            )
-        return self._uploader
+        """Makes the rounds; for the sync thread alone, which keeps its connection. Raises NotEnrolledError.
+
+        Another one, with a new connection, as soon as the identity has changed.
+        """
+        identity = self._required()
+        with self._making:
+            if self._made is None or self._made[0] is not identity:
+                if self._made is not None:
+                    self._made[1].close()
+                client = self._client(identity)
+                self._made = (identity, client, self._uploader(identity, client))
+            return self._made[2]
+
+    def after_round(self, result: RoundResult) -> None:
+        """Look after the identity; on the sync thread, raises nothing."""
+        self._keeper.after_round(result, self._client)
+
+    def _client(self, identity: Identity) -> HeadOfficeClient:
+        return HeadOfficeClient(
+            self._url or identity.facts.url,
+            self._ca_file or identity.ca_certificate,
+            identity.tls_certificate,
+            identity.tls_key,
+            self._timeouts,
+        )
+
+    def _uploader(self, identity: Identity, client: HeadOfficeClient) -> Uploader:
+        return Uploader(
+            self._outbox,
+            client,
+            identity.signer,
+            identity.trust,
+            self._clock,
+            breaker=self._breaker,
+            head_office_time=self._head_office_time,
+            free_disk_bytes=self._free_disk_bytes,
+            # Seen through: what the wiring changes in its own shows in the next checkpoint.
+            versions=ChainMap({VERSIONS_KEY: str(identity.facts.trust_serial)}, self._versions),
+            draw=self._draw,
+            receipts=self._receipts,
+            storage=self._storage,
+        )
 
     def stick(self, database: Database) -> Stick:
         """Batches out and receipts in by stick, as rounds make and take them. Raises NotEnrolledError."""
@@ -118,16 +140,17 @@ class HeadOfficeLink:
         HeadOfficeError, IdentityError
             By cause.
         """
-        if self._folder.exists():
-            raise AlreadyEnrolledError(str(self._folder))
+        if self._keeper.folder.exists():
+            raise AlreadyEnrolledError(str(self._keeper.folder))
         with self._authority(ca_pem) as ca_file:
             enrolment.enrol(
                 url=url,
                 token=token,
                 ca_file=ca_file,
                 device_serial=self._device_serial,
-                folder=self._folder,
+                folder=self._keeper.folder,
                 now=self._clock.utc(),
+                stores=self._keeper.stores,
                 connect=lambda address, authority: HeadOfficeClient(address, authority, timeouts=self._timeouts),
             )
         happening(_log, logging.INFO, "enrolled", url=url)

@@ -55,9 +55,14 @@ class SyncWorker:
         tidy: Callable[[], None],
         utc: Callable[[], datetime.datetime],
         poll_s: float,
+        after_round: Callable[[RoundResult], None] | None = None,
     ) -> None:
-        """``uploader`` raises NotEnrolledError until there is an identity; ``tidy`` drops what is over."""
+        """``uploader`` raises NotEnrolledError until there is an identity; ``tidy`` drops what is over.
+
+        ``after_round`` looks after the identity, on this thread, before the next round.
+        """
         self._uploader, self._tidy, self._utc, self._poll_s = uploader, tidy, utc, poll_s
+        self._after_round = after_round or _nobody
         self._on_round: Callable[[RoundResult], None] = _nobody
         self._changed = threading.Condition()
         self._stopping = False
@@ -134,6 +139,7 @@ class SyncWorker:
             result = self._uploader().round(now_please=now_please)
             if result.outcome in {RoundOutcome.DELIVERED, RoundOutcome.FAILED}:
                 self._on_round(result)
+            self._after_round(result)
             self._tidy()
         except (NotEnrolledError, NoIdentityError) as error:
             return LastRound(problem=outcome_of(error))

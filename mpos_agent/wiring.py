@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from config.schema import CardTransport, ScannerDriver, Settings
-from config.tables import load_tables
+from config.schema import CardTransport, KeyAlgorithm, ScannerDriver, Settings
 from drivers.card.base import CardReader
 from drivers.card.ektp.sam_secrets import SamSecrets
 from drivers.card.socket_reader import SocketReader
@@ -26,26 +25,37 @@ from mpos_agent.claim.counter import Counter, FingerPrompt, Queued, Site
 from mpos_agent.claim.document_store import DocumentStore
 from mpos_agent.claim.draft_store import DraftKey, DraftStore
 from mpos_agent.claim.local_matcher import LocalMatcher
-from mpos_agent.claim.policy import Policy
 from mpos_agent.claim.session import ClaimDesk
 from mpos_agent.claim.steps.seal import part_into, queue_into, state_in
+from mpos_agent.claim_answers import ClaimAnswers
 from mpos_agent.clock import AgentClock
 from mpos_agent.damage import Damage
 from mpos_agent.devices import CardStation, FingerStation
 from mpos_agent.errors import FolderError, NotSetUpError
 from mpos_agent.events import EventHub
 from mpos_agent.head_office_link import HeadOfficeLink
+from mpos_agent.identity_keeper import IdentityKeeper
 from mpos_agent.people import People
 from mpos_agent.reader_board import ReaderBoard
+from mpos_agent.rules import Rules
 from mpos_agent.sign_in import SignIns
 from mpos_agent.sync_worker import SyncWorker
+from sync.commands import CommandName
 from sync.edge.breaker import Breaker
 from sync.edge.clock import HeadOfficeTime, SystemClock
+from sync.edge.commands import Commands
 from sync.edge.database import Database, by_errno
+from sync.edge.device_key import KeyStore
+from sync.edge.frozen_lanes import FrozenLanes
 from sync.edge.head_office_client import Timeouts
+from sync.edge.identity_orders import IdentityOrders
+from sync.edge.key_stores import KeyStores
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import OutboxRow
+from sync.edge.receipts import Receipts
+from sync.edge.sealed_key import Seal
 from sync.errors import StorageFullError, StorageReadOnlyError
+from sync.keys import Algorithm
 from sync.packet import ClaimPacket, TimeZone
 
 IDENTITY_FOLDER = "identity"
@@ -82,9 +92,42 @@ def _build(settings: Settings, database: Database) -> Agent:
         audit.record(Act.PACKET_SETTLED, claim_id=str(row.packet_id), digest=row.digest, verdict=row.verdict)
 
     outbox = Outbox(database, device_clock, on_settled=settled)
-    tables = load_tables(settings.claim.tables_dir)
+    matcher = LocalMatcher(settings.matcher.network_file)
+    rules = Rules(
+        database,
+        device_clock,
+        audit,
+        folder=settings.claim.tables_dir,
+        site={
+            "capture_timeout_s": settings.scanner.capture_timeout_s,
+            "send_chip_photo": settings.claim.send_chip_photo,
+            "draft_lifetime_h": settings.claim.draft_lifetime_h,
+            "accept_test_identities": settings.agent.accept_test_identities,
+        },
+        threshold=matcher.threshold,
+    )
+    answers = ClaimAnswers(database, audit, sent_from_here=lambda packet_id: outbox.find(packet_id) is not None)
+    orders = IdentityOrders(database, device_clock)
+    keeper = IdentityKeeper(
+        settings.agent.state_dir / IDENTITY_FOLDER, key_stores(settings), orders, device_clock.utc, random.random
+    )
+    commands = Commands(
+        database,
+        device_clock,
+        {
+            CommandName.POLICY: rules.take_policy,
+            CommandName.TABLES: rules.take_tables,
+            CommandName.SUPPLEMENT: answers.take_supplement,
+            CommandName.DECISION: answers.take_decision,
+            CommandName.ROTATE_KEYS: orders.rotate_keys,
+            CommandName.DENY: orders.deny,
+        },
+    )
+    # Read anew for every checkpoint: the tables change while the program runs.
+    versions = {"agent": __version__, "tables": rules.now.tables.version}
+    receipts = Receipts(outbox, frozen=FrozenLanes(database, device_clock), commands=commands, on_trust=keeper.learn)
     link = HeadOfficeLink(
-        folder=settings.agent.state_dir / IDENTITY_FOLDER,
+        keeper=keeper,
         url=settings.upload.url,
         ca_file=settings.upload.ca_file,
         timeouts=Timeouts(connect_s=settings.upload.connect_timeout_s, read_s=settings.upload.read_timeout_s),
@@ -94,8 +137,9 @@ def _build(settings: Settings, database: Database) -> Agent:
         head_office_time=head_office_time,
         breaker=Breaker(database, random.random),
         free_disk_bytes=lambda: shutil.disk_usage(settings.agent.state_dir).free,
-        versions={"agent": __version__, "tables": tables.version},
+        versions=versions,
         draw=random.random,
+        receipts=receipts,
     )
     closing = threading.Event()
     events = EventHub()
@@ -126,15 +170,7 @@ def _build(settings: Settings, database: Database) -> Agent:
     def capture(_prompt: FingerPrompt, timeout_s: float, stop: threading.Event) -> FingerImage | PlaceAgain:
         return finger.capture(timeout_s, stop)
 
-    policy = Policy.of(
-        tables.policy,
-        capture_timeout_s=settings.scanner.capture_timeout_s,
-        send_chip_photo=settings.claim.send_chip_photo,
-        draft_lifetime_h=settings.claim.draft_lifetime_h,
-        accept_test_identities=settings.agent.accept_test_identities,
-    )
     draft_key = DraftKey.create_or_load(settings.agent.state_dir / DRAFT_KEY)
-    matcher = LocalMatcher(settings.matcher.network_file)
     desk = ClaimDesk(
         Counter(
             read_card=card.read,
@@ -149,14 +185,18 @@ def _build(settings: Settings, database: Database) -> Agent:
             claim_row=state_in(outbox),
             site=site,
             clock=clock,
-            tables=tables,
-            policy=policy,
+            tables=rules.now.tables,
+            policy=rules.now.policy,
             agent_version=__version__,
             random=secrets.token_bytes,
         )
     )
 
     def tidy() -> None:
+        changed = rules.changed()
+        if changed is not None:
+            desk.use(tables=changed.tables, policy=changed.policy)
+            versions["tables"] = changed.tables.version
         desk.expire()
         desk.pack()
         if settings.upload.retention_days is not None:
@@ -181,13 +221,16 @@ def _build(settings: Settings, database: Database) -> Agent:
             audit=audit,
             people=people,
             desk=desk,
-            tables=tables,
+            answers=answers,
+            receipts=receipts,
             sync=SyncWorker(
                 uploader=link.uploader,
                 tidy=tidy,
                 utc=device_clock.utc,
                 poll_s=settings.upload.poll_s,
+                after_round=link.after_round,
             ),
+            keeper=keeper,
             site=site,
             enrol=link.enrol,
             stick=lambda: link.stick(database),
@@ -197,6 +240,20 @@ def _build(settings: Settings, database: Database) -> Agent:
             clock=clock,
             closing=closing,
         )
+    )
+
+
+def key_stores(settings: Settings) -> KeyStores:
+    """Where this machine's keys are made, and how they are reached."""
+    section = settings.identity
+    return KeyStores(
+        signing=KeyStore(section.key_store.value),
+        tls=KeyStore(section.tls_store.value),
+        algorithm=Algorithm.ES256 if section.algorithm is KeyAlgorithm.ES256 else Algorithm.EDDSA,
+        seal=Seal(section.seal_file),
+        pkcs11_module=section.pkcs11_module,
+        token_label=section.token_label,
+        pin_file=section.pin_file,
     )
 
 

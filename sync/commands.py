@@ -130,6 +130,8 @@ class Deny(_Body):
 
     reason: Annotated[str, Text(200)]
     """For the operator's screen."""
+    lift: Annotated[bool | None, Flag()] = None
+    """True takes an earlier one back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,46 @@ class QueueReply(Message):
     oldest_waiting_s: float | None
 
 
+class DecisionReply(Message):
+    """What people at head office decided of a claim. This machine decides nothing."""
+
+    status: str
+    """``approved``, ``returned`` or ``rejected``."""
+    agenda_no: int | None
+    reason_code: str | None
+    reason: str | None
+    """For the member; there unless approved."""
+    decided_at: datetime.datetime
+
+
+class AskedReply(Message):
+    """Documents head office asks for after a claim was sent."""
+
+    documents: tuple[str, ...]
+    """Codes of ``/v1/tables``."""
+    still: tuple[str, ...]
+    """Those of them that were not added to the claim yet."""
+    note: str
+    asked_at: datetime.datetime
+    until: datetime.date | None
+
+
+class AnswerReply(Message):
+    """Head office's last words on one claim."""
+
+    claim_id: str
+    asked: AskedReply | None
+    decided: DecisionReply | None
+
+
+class FrozenReply(Message):
+    """A lane in which head office holds whatever comes until somebody there has looked."""
+
+    lane: str
+    reason: str
+    since: datetime.datetime
+
+
 class OutboxRowReply(Message):
     """One packet in the queue. The device cannot read it: these are its label, not its content."""
 
@@ -91,12 +131,17 @@ class OutboxRowReply(Message):
     reason: str | None
     receipt_no: str | None
     acked_at: datetime.datetime | None
+    answer: AnswerReply | None = None
+    """What head office asked for or decided since."""
 
 
 class OutboxReply(QueueReply):
     """The queue with its rows, newest first."""
 
     rows: tuple[OutboxRowReply, ...]
+    frozen: tuple[FrozenReply, ...]
+    asking: tuple[AnswerReply, ...]
+    """Claims head office waits for documents of, oldest request first."""
 
 
 class SyncReply(Message):
@@ -133,6 +178,33 @@ class SiteReply(Message):
     site_type: str
 
 
+class IdentityReply(Message):
+    """This device's identity as it may be shown: nothing secret."""
+
+    device_id: str
+    device_serial: str
+    enrolled_at: datetime.datetime
+    key_store: str
+    """Where the signing key is, as recorded when it was made: file, systemd-creds or pkcs11."""
+    where: str
+    algorithm: str
+    kid: str
+    """The signing key's id, as it stands in every packet."""
+    tls_key_store: str
+    expires_at: datetime.datetime
+    """When the first of the two certificates runs out."""
+    renews_from: datetime.datetime
+    warn: bool
+    """It runs out within 14 days, or has."""
+    trust_serial: int
+    receipt_keys: tuple[str, ...]
+    recipients: tuple[str, ...]
+    rotation_ordered: bool
+    """Head office asked for new keys, and they are not made yet."""
+    problem: ErrorBody | None
+    """Why the last renewal failed."""
+
+
 class StatusReply(Message):
     """Everything a technician asks first."""
 
@@ -145,12 +217,27 @@ class StatusReply(Message):
     zone: Zone
     language: Language
     clock_trusted: bool
+    identity: IdentityReply | None = None
+    """None until enrolled, and while the identity cannot be opened: see ``identity_problem``."""
+    identity_problem: ErrorBody | None = None
+    denied: str | None = None
+    """Head office's reason why no new claim may be begun here."""
     open_claims: int
     damage: tuple[ErrorBody, ...]
     """What lies damaged on the disk until somebody sees to it; empty when all is well."""
     queue: QueueReply
+    frozen: tuple[FrozenReply, ...]
+    asking: int
+    """Claims head office waits for documents of; ``/v1/outbox`` names them."""
     sync: SyncReply
     devices: DevicesReply
+
+
+class RenewRequest(Message):
+    """Renew the certificates now."""
+
+    new_keys: bool = False
+    """Make both keys anew, in the store they are in."""
 
 
 class EnrolRequest(Message):

@@ -1,5 +1,6 @@
 """What the agent tells → the typed replies of the local API."""
 
+import dataclasses
 import datetime
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +10,15 @@ from config.tables import Requirement, Tables, Text
 from mpos_agent import __version__
 from mpos_agent.agent import Agent, DeviceReport, QueueCounts
 from mpos_agent.api.messages import (
+    AnswerReply,
+    AskedReply,
+    DecisionReply,
     DevicesReply,
     EnrolReply,
     ErrorBody,
     Finding,
+    FrozenReply,
+    IdentityReply,
     OutboxReply,
     OutboxRowReply,
     PersonReply,
@@ -30,10 +36,13 @@ from mpos_agent.claim.counter import Site
 from mpos_agent.claim.draft_store import Captured
 from mpos_agent.claim.happened import Refused, StepOutcome
 from mpos_agent.claim.session import ClaimSession
+from mpos_agent.claim_answers import ClaimAnswer
+from mpos_agent.identity_keeper import IdentityReport
 from mpos_agent.outcomes import Outcome, outcome_of
 from mpos_agent.people import Person
 from mpos_agent.sync_worker import LastRound
 from sync.edge.outbox_row import OutboxRow
+from sync.errors import DeviceKeyError, IdentityError, SyncError
 
 _WORDS = ("field", "npwp", "outcome", "photo", "state")
 """Groups of the texts that translate a code of ours for people."""
@@ -41,7 +50,15 @@ _WORDS = ("field", "npwp", "outcome", "photo", "state")
 
 def status(agent: Agent) -> StatusReply:
     """Everything a technician asks first."""
-    where, station = agent.site, agent.station
+    station, denied = agent.station, agent.denied()
+    where: Site | None = None
+    report: IdentityReport | None = None
+    problem: SyncError | None = None
+    try:
+        where, report = agent.site, agent.identity()
+    except (DeviceKeyError, IdentityError) as error:
+        # A token pulled out must not hide the rest.
+        problem = error
     return StatusReply(
         version=__version__,
         started_at=agent.started_at,
@@ -51,12 +68,23 @@ def status(agent: Agent) -> StatusReply:
         zone=Zone(station.zone),
         language=Language(station.language),
         clock_trusted=agent.clock_trusted,
+        identity=None if report is None else identity(report),
+        identity_problem=_problem(problem),
+        denied=None if denied is None else denied.reason,
         open_claims=len(agent.open_claims()),
         damage=tuple(_error_body(one) for one in agent.damage()),
         queue=queue(agent.queue()),
+        frozen=frozen(agent),
+        asking=len(agent.asking()),
         sync=last_round(agent.last_round(), agent.now()),
         devices=devices(agent.devices()),
     )
+
+
+def identity(report: IdentityReport) -> IdentityReply:
+    """This device's identity."""
+    facts = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
+    return IdentityReply(**{**facts, "problem": _problem(report.problem)})
 
 
 def devices(report: DeviceReport) -> DevicesReply:
@@ -88,13 +116,50 @@ def queue(counts: QueueCounts) -> QueueReply:
     )
 
 
-def outbox(counts: QueueCounts, rows: Sequence[OutboxRow]) -> OutboxReply:
-    """The queue with its rows."""
-    return OutboxReply(**queue(counts).model_dump(), rows=tuple(outbox_row(row) for row in rows))
+def outbox(agent: Agent, most: int) -> OutboxReply:
+    """The queue with its rows, and what head office said of claims in it."""
+    return OutboxReply(
+        **queue(agent.queue()).model_dump(),
+        rows=tuple(outbox_row(row, agent) for row in agent.outbox_rows(most)),
+        frozen=frozen(agent),
+        asking=tuple(answer(one, agent) for one in agent.asking()),
+    )
 
 
-def outbox_row(row: OutboxRow) -> OutboxRowReply:
+def frozen(agent: Agent) -> tuple[FrozenReply, ...]:
+    """Lanes head office has frozen."""
+    return tuple(FrozenReply(lane=one.lane.value, reason=one.reason, since=one.since) for one in agent.frozen())
+
+
+def answer(said: ClaimAnswer, agent: Agent) -> AnswerReply:
+    """Head office's words on one claim."""
+    asked, decided = said.asked, said.decided
+    return AnswerReply(
+        claim_id=said.claim_id,
+        asked=AskedReply(
+            documents=asked.documents,
+            still=agent.still_asked(said),
+            note=asked.note,
+            asked_at=asked.asked_at,
+            until=asked.until,
+        )
+        if asked
+        else None,
+        decided=DecisionReply(
+            status=decided.status.value,
+            agenda_no=decided.agenda_no,
+            reason_code=decided.reason_code,
+            reason=decided.reason,
+            decided_at=decided.decided_at,
+        )
+        if decided
+        else None,
+    )
+
+
+def outbox_row(row: OutboxRow, agent: Agent) -> OutboxRowReply:
     """The label of one packet."""
+    said = agent.answer(str(row.packet_id))
     waiting = row.state.value == "READY"
     return OutboxRowReply(
         packet_id=str(row.packet_id),
@@ -111,6 +176,7 @@ def outbox_row(row: OutboxRow) -> OutboxRowReply:
         reason=row.reason,
         receipt_no=row.receipt_no,
         acked_at=row.acked_at,
+        answer=answer(said, agent) if said else None,
     )
 
 
@@ -147,13 +213,13 @@ def person(one: Person) -> PersonReply:
     return PersonReply(person_id=one.person_id, name=one.name, roles=one.roles)
 
 
-def slip(captured: Captured, row: OutboxRow | None) -> SlipReply:
+def slip(captured: Captured, row: OutboxRow | None, agent: Agent) -> SlipReply:
     """The slip of a queued claim with what head office has said of it so far."""
     return SlipReply(
         claim_id=captured.claim_id,
         reference=captured.reference,
         slip=captured.slip,
-        packet=outbox_row(row) if row else None,
+        packet=outbox_row(row, agent) if row else None,
     )
 
 

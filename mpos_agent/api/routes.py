@@ -29,6 +29,7 @@ from mpos_agent.api.messages import (
     FallbackRequest,
     FormRequest,
     GiveChipUpRequest,
+    IdentityReply,
     IdentityRequest,
     OpenClaimReply,
     OpenClaimsReply,
@@ -37,6 +38,7 @@ from mpos_agent.api.messages import (
     PersonReply,
     PersonRequest,
     PhotoCheckRequest,
+    RenewRequest,
     SignInReply,
     SignInRequest,
     SlipReply,
@@ -48,7 +50,7 @@ from mpos_agent.api.messages import (
     WithdrawRequest,
 )
 from mpos_agent.claim.happened import StepOutcome
-from mpos_agent.errors import CallerForbiddenError, NotFoundError, NotSignedInError
+from mpos_agent.errors import CallerForbiddenError, NotEnrolledError, NotFoundError, NotSignedInError
 from mpos_agent.events import Event
 from mpos_agent.sign_in import SignedIn
 
@@ -128,7 +130,7 @@ def devices(agent: AgentHere, _: Anybody) -> DevicesReply:
 @router.get("/outbox")
 def outbox(agent: AgentHere, _: Anybody, limit: Annotated[int, Query(ge=0, le=1000)] = 100) -> OutboxReply:
     """Waiting, accepted, refused with reason, oldest age."""
-    return replies.outbox(agent.queue(), agent.outbox_rows(limit))
+    return replies.outbox(agent, limit)
 
 
 @router.post("/sync")
@@ -148,6 +150,21 @@ def allow_sam_try(agent: AgentHere, _: Technician) -> dict[str, bool]:
 def enrol(agent: AgentHere, _: Technician, body: EnrolRequest) -> EnrolReply:
     """Turn a one-time token into this device's identity."""
     return replies.enrolled(agent.enrol(body.url, body.token.get_secret_value(), body.ca_pem))
+
+
+@router.get("/identity")
+def device_identity(agent: AgentHere, _: Anybody) -> IdentityReply:
+    """Who this device is, where its keys are, when its certificates run out."""
+    report = agent.identity()
+    if report is None:
+        raise NotEnrolledError
+    return replies.identity(report)
+
+
+@router.post("/identity/renew")
+def renew(agent: AgentHere, _: Technician, body: RenewRequest) -> IdentityReply:
+    """Renew the certificates now, with new keys if asked; what counted goes on to count when it fails."""
+    return replies.identity(agent.renew_identity(new_keys=body.new_keys))
 
 
 @router.get("/tables")
@@ -263,7 +280,7 @@ def photo(agent: AgentHere, who: Operator, claim_id: ClaimId) -> Response:
 @router.get("/claims/{claim_id}/slip")
 def slip(agent: AgentHere, _: Operator, claim_id: ClaimId) -> SlipReply:
     """The slip of a queued claim, for printing again, with the receipt once there is one."""
-    return replies.slip(*agent.slip(claim_id))
+    return replies.slip(*agent.slip(claim_id), agent)
 
 
 @router.post("/claims/{claim_id}/consent")

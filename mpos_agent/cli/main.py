@@ -12,7 +12,7 @@ import typer
 
 from config.schema import Language
 from mpos_agent import __version__, log
-from mpos_agent.cli import caller, claim, devices, enrol, outbox, people, run, status, stick
+from mpos_agent.cli import caller, claim, devices, enrol, identity, outbox, people, run, status, stick
 from mpos_agent.cli.shell import tell_error
 from mpos_agent.outcomes import Exit
 
@@ -39,6 +39,7 @@ app.command("status")(status.status)
 app.command("devices")(devices.devices)
 app.command("outbox")(outbox.outbox)
 app.command("enrol")(enrol.enrol)
+app.add_typer(identity.app, name="identity")
 app.add_typer(people.app, name="people")
 app.add_typer(caller.app, name="caller")
 app.add_typer(stick.app, name="stick")

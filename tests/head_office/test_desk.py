@@ -9,13 +9,14 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
-from head_office import audit
+from head_office import audit, documents
 from head_office.app import DeviceRoutes, make_app
 from head_office.claims import mask_nik, parse_day
 from head_office.desk.page import Desk
 from head_office.desk.users import FAILURES_ALLOWED, LOCKED_S, DeskUsers
+from head_office.documents import Key
 from head_office.keys.authority import Authority
-from head_office.keys.recipients import load_recipients
+from head_office.keys.recipients import load_private_keys, load_recipients
 from tests.head_office.conftest import Office
 
 NAME, PASSWORD = "verifikator", "kata sandi yang panjang"
@@ -35,7 +36,13 @@ class DeskUnderTest:
         devices = DeviceRoutes(
             office.registry, office.ingest, authority, office.signer, recipients, renewals=office.renewals
         )
-        self._app: FastAPI = make_app(devices, Desk(office.ledger, self.users, office.clock), lambda: None)
+        self._app: FastAPI = make_app(devices, self._desk(), lambda: None)
+
+    def _desk(self) -> Desk:
+        def read(key: Key) -> bytes:
+            return b"".join(documents.content_of(self.office.ledger, load_private_keys(self.office.home), key))
+
+        return Desk(self.office.ledger, self.users, self.office.clock, read)
 
     def page(self, language: str = "", **form: str) -> str:
         auth = (NAME, PASSWORD)
