@@ -11,7 +11,9 @@ BENCHES = {
     "attack": "the best score of fake templates, and how many tries it took",
     "fuzz": "foreign bytes and arrays: no crash, no hang, no high score",
     "quality": "does quality predict refusals, and does guidance name the fault",
+    "failover": "the database's primary killed under load: back in time, nothing lost, nothing twice",
     "speed": "time and memory, beside peers",
+    "ingest": "head office taking in claims on each ledger, against verifying and inserting alone",
     "link": "goodput over an emulated slow line, and memory while a long backlog drains",
     "torture": "every fault on every path of custody, each tool against wrong builds; `make torture`",
 }
