@@ -10,13 +10,12 @@ from matcher.record import (
     ByteReader,
     Record,
     Standard,
-    View,
+    ViewHead,
     finish,
     read_geometry,
-    read_minutiae,
     read_position,
     read_view_quality,
-    skip_extended_data,
+    read_views,
 )
 
 DEGREES_PER_UNIT: Final = 2.0
@@ -32,19 +31,17 @@ def decode_2004(data: bytes) -> Record:
     reader.take(4, "product identifier")
     reader.u16("capture equipment")
     geometry = read_geometry(reader)
-    count = reader.u8("number of views")
-    reader.u8("reserved byte")
-    views = []
-    for number in range(count):
-        position = read_position(reader, reader.u8("finger position"))
-        impression = reader.u8("impression type") & 0x0F
-        quality = read_view_quality(reader, reader.u8("finger quality"))
-        minutiae = reader.u8("number of minutiae")
-        template = read_minutiae(
-            reader, minutiae, geometry, degrees_per_unit=DEGREES_PER_UNIT, zero_quality_is_unknown=True
+
+    def head() -> ViewHead:
+        return ViewHead(
+            position=read_position(reader, reader.u8("finger position")),
+            impression=reader.u8("impression type") & 0x0F,
+            quality=read_view_quality(reader, reader.u8("finger quality")),
+            geometry=geometry,
+            count=reader.u8("number of minutiae"),
         )
-        skip_extended_data(reader, last=number == count - 1)
-        views.append(View(template, position, impression, quality))
+
+    views = read_views(reader, head, degrees_per_unit=DEGREES_PER_UNIT, zero_quality_is_unknown=True)
     return finish(reader, declared, len(data), views, Standard.ANSI_2004)
 
 
@@ -60,20 +57,16 @@ def decode_2009(data: bytes, equipment_bytes: int = 3) -> Record:
     declared = reader.u32("length")
     reader.take(4, "product identifier")
     reader.take(equipment_bytes, "capture equipment")
-    count = reader.u8("number of views")
-    reader.u8("reserved byte")
-    views = []
-    for number in range(count):
+
+    def head() -> ViewHead:
         position = read_position(reader, reader.u8("finger position"))
         reader.u8("view number")
         impression = reader.u8("impression type")
         quality = read_view_quality(reader, reader.u8("finger quality"))
         reader.take(4, "quality algorithm")
         geometry = read_geometry(reader)
-        minutiae = reader.u8("number of minutiae")
-        template = read_minutiae(
-            reader, minutiae, geometry, degrees_per_unit=DEGREES_PER_UNIT, zero_quality_is_unknown=False
-        )
-        skip_extended_data(reader, last=number == count - 1)
-        views.append(View(template, position, impression, quality))
+        count = reader.u8("number of minutiae")
+        return ViewHead(position=position, impression=impression, quality=quality, geometry=geometry, count=count)
+
+    views = read_views(reader, head, degrees_per_unit=DEGREES_PER_UNIT, zero_quality_is_unknown=False)
     return finish(reader, declared, len(data), views, Standard.ANSI_2009)

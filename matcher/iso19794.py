@@ -21,12 +21,14 @@ from matcher.record import (
     Record,
     Standard,
     View,
+    ViewHead,
     checked_geometry,
     finish,
     read_geometry,
     read_minutiae,
     read_position,
     read_view_quality,
+    read_views,
     skip_extended_data,
 )
 
@@ -124,19 +126,17 @@ def decode_2005(data: bytes) -> Record:
     declared = reader.u32("length")
     reader.u16("capture equipment")
     geometry = read_geometry(reader)
-    count = reader.u8("number of views")
-    reader.u8("reserved byte")
-    views = []
-    for number in range(count):
-        position = read_position(reader, reader.u8("finger position"))
-        impression = reader.u8("view number and impression type") & 0x0F
-        quality = read_view_quality(reader, reader.u8("finger quality"))
-        minutiae = reader.u8("number of minutiae")
-        template = read_minutiae(
-            reader, minutiae, geometry, degrees_per_unit=DEGREES_PER_UNIT, zero_quality_is_unknown=True
+
+    def head() -> ViewHead:
+        return ViewHead(
+            position=read_position(reader, reader.u8("finger position")),
+            impression=reader.u8("view number and impression type") & 0x0F,
+            quality=read_view_quality(reader, reader.u8("finger quality")),
+            geometry=geometry,
+            count=reader.u8("number of minutiae"),
         )
-        skip_extended_data(reader, last=number == count - 1)
-        views.append(View(template, position, impression, quality))
+
+    views = read_views(reader, head, degrees_per_unit=DEGREES_PER_UNIT, zero_quality_is_unknown=True)
     return finish(reader, declared, len(data), views, Standard.ISO_2005)
 
 

@@ -2,6 +2,7 @@
 
 import enum
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -205,6 +206,44 @@ def read_minutiae(
     return Template.of(
         x * (PX_PER_CM / geometry.x_per_cm), y * (PX_PER_CM / geometry.y_per_cm), np.radians(angle), kind, quality
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewHead:
+    """What stands before a view's minutiae; ``count`` of them follow."""
+
+    position: int
+    impression: int
+    quality: int | None
+    geometry: Geometry
+    count: int
+
+
+def read_views(
+    reader: ByteReader,
+    read_head: Callable[[], ViewHead],
+    *,
+    degrees_per_unit: float,
+    zero_quality_is_unknown: bool,
+) -> list[View]:
+    """The views of ISO 2005 and of both ANSI editions: their number, a reserved byte, then head, minutiae and
+    extended data of each.
+    """
+    count = reader.u8("number of views")
+    reader.u8("reserved byte")
+    views = []
+    for number in range(count):
+        head = read_head()
+        template = read_minutiae(
+            reader,
+            head.count,
+            head.geometry,
+            degrees_per_unit=degrees_per_unit,
+            zero_quality_is_unknown=zero_quality_is_unknown,
+        )
+        skip_extended_data(reader, last=number == count - 1)
+        views.append(View(template, head.position, head.impression, head.quality))
+    return views
 
 
 def skip_extended_data(reader: ByteReader, *, last: bool) -> None:
