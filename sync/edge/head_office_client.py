@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import requests
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
 
 from sync import enrolment
 from sync.edge.address import head_office_url
@@ -90,7 +92,7 @@ class HeadOfficeClient:
         if client_cert is not None and client_key is not None:
             self._session.cert = (str(client_cert), str(client_key))
         # No retries down there: the schedule lies in the database and survives a restart.
-        self._session.mount("https://", HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+        self._session.mount("https://", _OneLine(pool_connections=1, pool_maxsize=1, max_retries=0))
         # Nothing may leave in clear text, whatever an address or a reply says.
         del self._session.adapters["http://"]
 
@@ -142,6 +144,43 @@ class HeadOfficeClient:
         if announced.isdecimal() and int(announced) != len(content):
             raise HeadOfficeError(Cause.BROKEN_REPLY, "shorter than announced")
         return bytes(content)
+
+
+class _HeadWithBody(HTTPSConnection):
+    """Sends the head together with the first piece of the body: a poll is one segment, not two."""
+
+    _head: bytes | None = None
+    """None: nothing is held back; empty: the head comes next; else: it waits for the body."""
+
+    def endheaders(self, message_body: Any = None, *, encode_chunked: bool = False) -> None:
+        self._head = b""
+        super().endheaders(message_body, encode_chunked=encode_chunked)
+
+    def send(self, data: Any) -> None:
+        if self._head == b"":
+            self._head = bytes(data)
+            return
+        head, self._head = self._head, None
+        super().send(data if head is None else head + data)
+
+    def request(self, *arguments: Any, **more: Any) -> None:
+        super().request(*arguments, **more)
+        if self._head:
+            # There was no body.
+            head, self._head = self._head, None
+            super().send(head)
+
+
+class _HeadWithBodyPool(HTTPSConnectionPool):
+    ConnectionCls = _HeadWithBody
+
+
+class _OneLine(HTTPAdapter):
+    """The adapter whose connections are those above."""
+
+    def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
+        super().init_poolmanager(*arguments, **more)
+        self.poolmanager.pool_classes_by_scheme = {"https": _HeadWithBodyPool}
 
 
 def _refuse_unless_ok(response: requests.Response, content: bytes, now: datetime) -> None:

@@ -20,6 +20,7 @@ from sync.enrolment import ErrorReply
 from sync.envelope import Lane
 from sync.errors import Cause
 from sync.receipt import Command, LaneHead
+from tests.sync.edge import tls_server
 from tests.sync.edge.conftest import START, Desk, DeviceKeys
 from tests.sync.edge.tls_server import Authority, TlsServer, http
 
@@ -357,6 +358,19 @@ def test_commands_come_with_the_receipt(line: Line) -> None:
     """What head office asks is signed with everything else."""
     line.desk.office.change_receipt = {"commands": (Command(id=bytes(16), name="refresh_tables"),)}
     assert line.desk.uploader.round(now_please=True).commands == (Command(id=bytes(16), name="refresh_tables"),)
+
+
+def test_a_poll_leaves_in_one_piece(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head and body in one TLS record: a second one would cost a satellite link a segment and its acknowledgement."""
+    pieces: list[bytes] = []
+
+    def read_request(connection: ssl.SSLSocket) -> tuple[str, bytes]:
+        pieces.append(connection.recv(65536))
+        return "/v1/sync", pieces[0].partition(b"\r\n\r\n")[2]
+
+    monkeypatch.setattr(tls_server, "_read_request", read_request)
+    assert line.desk.uploader.round(now_please=True).outcome is RoundOutcome.DELIVERED
+    assert pieces[0].startswith(b"POST /v1/sync HTTP/1.1\r\n")
 
 
 def test_with_nothing_to_send_it_asks_only_when_head_office_wants(line: Line) -> None:
