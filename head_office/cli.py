@@ -249,7 +249,8 @@ def list_claims(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
         }
         for row, counted in zip(rows, scans, strict=True)
     ]
-    shown = ("agenda_no", "receipt_no", "npp", "full_name", "kpj", "nik", "agenda_date", "na_code", "path", "documents", "flags")
+    shown = ["agenda_no", "receipt_no", "npp", "full_name", "kpj", "nik", "agenda_date", "na_code", "path"]
+    shown += ["documents", "flags"]
     print_rows(found, shown, as_json, narrow=("agenda_no", "receipt_no", "full_name", "kpj", "path", "documents"))
 
 

@@ -83,7 +83,7 @@ def test_the_columns_are_those_people_know(desk: DeskUnderTest) -> None:
     heads = re.findall(r"<th>(.*?)</th>", page)
     assert heads == [
         "Aksi", "No Agenda Klaim", "NPP", "Nama Perusahaan", "Nama Lengkap", "KPJ", "NIK", "Tgl Agenda", "Kode NA",
-        "Detail",
+        "Dokumen", "Detail",
     ]  # fmt: skip
     for value in ("1000001", "ZZ0Z0001", "PT CONTOH UJI", "PESERTA UJI SATU", "99ZZ0000001", "05-JAN-2026"):
         assert value in page
