@@ -8,6 +8,7 @@ it checks each announced length against the bytes that are there before it makes
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from sync.errors import CborError, Refusal
@@ -44,9 +45,17 @@ def _head(major: int, argument: int) -> bytes:
     return bytes((first | 27,)) + argument.to_bytes(8, "big")
 
 
+@lru_cache(maxsize=1024)  # Field names: a receipt repeats the same eight up to 512 times.
+def _encoded_key(key: int | str) -> bytes:
+    return encode(key)
+
+
 def _encode(value: object, out: bytearray) -> None:
     # bool before int: True is an int in Python and is not one in CBOR.
-    if value is None:
+    if type(value) is bytes:  # the commonest first
+        out += _head(BYTES, len(value))
+        out += value
+    elif value is None:
         out.append(0xF6)
     elif value is True:
         out.append(0xF5)
@@ -75,7 +84,7 @@ def _encode(value: object, out: bytearray) -> None:
         for key, member in value.items():
             if isinstance(key, bool) or not isinstance(key, int | str):
                 raise CborError(Refusal.WRONG_TYPE, detail="map keys are integers or text")
-            members.append((encode(key), member))
+            members.append((_encoded_key(key), member))
         # Bytewise order of the encoded keys, which is not RFC 7049's "shorter first".
         members.sort(key=lambda pair: pair[0])
         out += _head(MAP, len(members))
