@@ -74,12 +74,13 @@ def is_newer(checkpoint: Checkpoint, kept: str | None) -> bool:
 
 
 def is_same_boot(checkpoint: Checkpoint, kept: str | None, now_ms: int) -> bool:
-    """Whether the device has been up since the checkpoint that is kept, with its clock as sane as then."""
+    """Whether the device has been up since the checkpoint that is kept, unchanged, with its clock as sane as then."""
     if kept is None:
         return False
     facts = json.loads(kept)
     astray = abs(now_ms - to_ms(checkpoint.wall_utc)) > CLOCK_ASTRAY_MS
-    return facts["boot_id"] == checkpoint.boot_id.hex() and not astray
+    news = facts["versions"] != checkpoint.versions  # An update, or the key list it has: people wait for both.
+    return facts["boot_id"] == checkpoint.boot_id.hex() and not astray and not news
 
 
 def write(tx: Transaction, note: Note) -> None:

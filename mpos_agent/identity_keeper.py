@@ -12,20 +12,24 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from mpos_agent.log import happening
+from mpos_agent.outcomes import outcome_of
 from sync import trust
+from sync.commands import Move
 from sync.edge import renewal
+from sync.edge.commands import CommandRefusedError
 from sync.edge.identity import Identity
 from sync.edge.identity_orders import IdentityOrders
 from sync.edge.key_stores import SIGNING, TLS, KeyStores
 from sync.edge.renewal import Client
 from sync.edge.uploader import RoundResult
-from sync.errors import HeadOfficeError, SyncError, WireError
+from sync.errors import AddressError, SyncError, WireError
 from sync.errors import NotEnrolledError as NoIdentityError
 
 _log = logging.getLogger(__name__)
 
 # After a failed renewal there are weeks left; with the certificate run out every round waits for it.
 _AGAIN_AFTER = datetime.timedelta(hours=1)
+_ONCE_A = datetime.timedelta(days=1)
 _AGAIN_SOON = datetime.timedelta(minutes=2)
 
 
@@ -71,6 +75,7 @@ class IdentityKeeper:
         self._identity: Identity | None = None
         self._asked: frozenset[str] | None = None
         self._not_before: datetime.datetime | None = None
+        self._renewed_at: datetime.datetime | None = None
         self._problem: SyncError | None = None
 
     def identity(self) -> Identity | None:
@@ -91,12 +96,23 @@ class IdentityKeeper:
             trusted = trust.decode(announced)
         except WireError as error:
             # Of a later version, perhaps: what is trusted goes on to be.
-            happening(_log, logging.WARNING, "trust_not_understood", reason=str(error))
+            happening(_log, logging.WARNING, "trust_not_understood", reason=error.refusal)
             return
         with self._lock:
             if self._identity is not None and trusted.serial > self._identity.facts.trust_serial:
                 self._identity = self._identity.learn(trusted)
                 happening(_log, logging.INFO, "trust_learnt", serial=trusted.serial)
+
+    def move(self, asked: Move) -> None:
+        """Go to another cluster, as head office commands. Raises CommandRefusedError."""
+        with self._lock:
+            if self._identity is None:
+                raise CommandRefusedError("not_here", "no identity")
+            try:
+                self._identity = self._identity.at(asked.url)
+            except AddressError as error:
+                raise CommandRefusedError("unreadable", str(error)) from error
+        happening(_log, logging.WARNING, "head_office_moved", url=asked.url)
 
     def ask(self, new_keys: Collection[str]) -> None:
         """A person wants a renewal with the next round, with new keys for these purposes."""
@@ -117,7 +133,9 @@ class IdentityKeeper:
         now = self._utc()
         ordered = self.orders.to_rotate()
         expired = result.refused_as == renewal.EXPIRED
-        wanted = asked is not None or ordered or expired or renewal.is_due(identity, now)
+        # A clock weeks ahead makes every certificate look old, also the one of a minute ago.
+        fresh = self._renewed_at is not None and now - self._renewed_at < _ONCE_A
+        wanted = asked is not None or ordered or expired or (renewal.is_due(identity, now) and not fresh)
         held_back = asked is None and self._not_before is not None and now < self._not_before
         # Where a round just failed for the network, one more request would too.
         unreachable = asked is None and result.cause is not None and not result.refused_as
@@ -132,11 +150,10 @@ class IdentityKeeper:
             return
         with self._lock:
             self._identity, self._problem, self._not_before = renewed, None, None
+            self._renewed_at = now
         if ordered:
             self.orders.rotated()
-        happening(
-            _log, logging.INFO, "identity_renewed", kid=renewed.signer.kid.hex(), new_keys=",".join(sorted(new_keys))
-        )
+        happening(_log, logging.INFO, "identity_renewed", kid=renewed.signer.kid.hex()[:8], new_keys=len(new_keys))
 
     def report(self) -> IdentityReport | None:
         """What may be shown; None before enrolment. Raises like :meth:`identity`."""
@@ -173,9 +190,8 @@ class IdentityKeeper:
         with self._lock:
             self._problem = error
         self._not_before = now + (_AGAIN_SOON if soon else _AGAIN_AFTER) * (1 + self._draw())
-        refused = error.refused_as if isinstance(error, HeadOfficeError) else ""
         level = logging.DEBUG if repeated else logging.WARNING
-        happening(_log, level, "renewal_failed", code=error.code, refused_as=refused, reason=str(error))
+        happening(_log, level, "renewal_failed", code=outcome_of(error).code)
 
 
 BOTH = frozenset({SIGNING, TLS})

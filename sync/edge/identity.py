@@ -12,13 +12,14 @@ them: one rename, before which the old identity works and after which the new on
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 from cryptography import x509
 
 from sync import cbor
+from sync.edge.address import head_office_url
 from sync.edge.device_key import DeviceKey, KeyPlace, KeyStore, TlsKey
 from sync.edge.files import flush_folder, read_plain, write_whole
 from sync.edge.key_stores import KeyStores
@@ -83,6 +84,8 @@ class Identity:
     facts: IdentityFacts
     signer: DeviceKey
     tls: TlsKey
+    expires_at: datetime
+    """When the first of the two certificates runs out, UTC."""
 
     @classmethod
     def load(cls, folder: Path, stores: KeyStores | None = None) -> Self:
@@ -99,15 +102,12 @@ class Identity:
         """
         stores = KeyStores() if stores is None else stores
         facts = read_facts(folder)
-        identity = cls(
-            folder,
-            facts,
-            stores.open(facts.signing_key, folder),
-            stores.open_tls(facts.tls_key, folder),
+        signer, tls = stores.open(facts.signing_key, folder), stores.open_tls(facts.tls_key, folder)
+        held = (
+            _certificate_for(folder / facts.signing_certificate, signer.public_key),
+            _certificate_for(folder / facts.tls_certificate, tls.public_key),
         )
-        identity.check_key(facts.signing_certificate, identity.signer.public_key)
-        identity.check_key(facts.tls_certificate, identity.tls.public_key)
-        return identity
+        return cls(folder, facts, signer, tls, min(one.not_valid_after_utc for one in held))
 
     @property
     def device_id(self) -> str:
@@ -136,30 +136,19 @@ class Identity:
         return self.tls.pem_path
 
     @property
-    def expires_at(self) -> datetime:
-        """When the first of the two certificates runs out, UTC."""
-        return min(
-            self.certificate(name).not_valid_after_utc.astimezone(UTC)
-            for name in (self.facts.tls_certificate, self.facts.signing_certificate)
-        )
-
-    @property
     def ca_certificate(self) -> Path:
         """PEM."""
         return self.folder / CA_CERTIFICATE
 
     def certificate(self, name: str) -> x509.Certificate:
         """One of the folder's certificates. Raises IdentityError."""
-        path = self.folder / name
-        try:
-            return x509.load_pem_x509_certificate(read_plain(path))
-        except ValueError as error:
-            raise IdentityError(path, "not a certificate") from error
+        return _certificate(self.folder / name)
 
-    def check_key(self, certificate_name: str, key: PublicKey) -> None:
-        """Raises IdentityError when that certificate is for another key."""
-        if self.certificate(certificate_name).public_key() != key:
-            raise IdentityError(self.folder / certificate_name, "belongs to another key")
+    def at(self, url: str) -> "Identity":
+        """Find head office there from now on, as a signed command says. Raises AddressError."""
+        facts = replace(self.facts, url=head_office_url(url))
+        write_facts(self.folder, facts)
+        return replace(self, facts=facts)
 
     def learn(self, trusted: Trusted) -> "Identity":
         """Trust what a verified receipt announced, from now on; an older announcement changes nothing."""
@@ -173,6 +162,20 @@ class Identity:
         )
         write_facts(self.folder, facts)
         return replace(self, facts=facts)
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(read_plain(path))
+    except ValueError as error:
+        raise IdentityError(path, "not a certificate") from error
+
+
+def _certificate_for(path: Path, key: PublicKey) -> x509.Certificate:
+    certificate = _certificate(path)
+    if certificate.public_key() != key:
+        raise IdentityError(path, "belongs to another key")
+    return certificate
 
 
 def read_facts(folder: Path) -> IdentityFacts:
