@@ -6,6 +6,7 @@ each part does and what none of them can see.
 
 import argparse
 import importlib.util
+import logging
 import subprocess
 import sys
 import time
@@ -120,6 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     names = options.only or list(PARTS)
     print(heading("Torture"), flush=True)
+    # Head office says what it does about each fork it is shown; here that is thousands of lines.
+    logging.getLogger("head_office").setLevel(logging.CRITICAL + 1)
     results: list[tuple[Result, float]] = []
     # No thread draws the bar: parts fork, and a fork must not find a lock held.
     columns = (

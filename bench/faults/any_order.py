@@ -1,14 +1,15 @@
 """Devices and head office in any order of events: hypothesis draws the events, the judge looks after each of them.
 
 Two devices with real queues, head office with its real ledger, all on disk in this process. Replies get lost, come
-twice or come late; programs restart; clocks jump by ten years; a device is put on the deny list and taken off; a
-disk image is put back. A restored device makes a second history under one key: head office must notice (lane frozen,
-alarm), and must lose neither of the two.
+twice or come late; programs restart; clocks jump by ten years; a device is put on the deny list and taken off; sticks
+are carried, twice and late and in any order; a disk image is put back. A restored device makes a second history under
+one key: head office must notice (lane frozen, alarm), and must lose neither of the two.
 """
 
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +29,8 @@ from sync.edge.head_office_client import Reply
 from sync.edge.outbox_row import ChainPosition
 from sync.edge.uploader import RoundOutcome
 from sync.envelope import Lane, envelope_digest
-from sync.errors import Cause, HeadOfficeError
+from sync.errors import Cause, HeadOfficeError, StickUnanswerableError
+from sync.receipt import read_receipt
 
 START = datetime(2026, 11, 20, 3, 0, 0, tzinfo=UTC)
 LINES = ("good", "request lost", "reply lost", "request twice", "an earlier reply", "a hotspot's page")
@@ -130,6 +132,8 @@ class AnyOrder(RuleBasedStateMachine):
             for number, identity in enumerate(self.founded.identities)
         ]  # fmt: skip
         self.images: dict[int, Path] = {}
+        self.on_sticks: list[bytes] = []
+        self.receipts_on_sticks: list[tuple[int, bytes]] = []
         self.number = 0
 
     def _way(self, identity: Identity) -> Callable[[str, bytes], Reply]:
@@ -223,6 +227,31 @@ class AnyOrder(RuleBasedStateMachine):
         self._put_back(at)
         self.claim(at, lane, 200)
         self.round(at, "good")
+
+    @rule(at=st.integers(0, DEVICES - 1))
+    def stick_is_filled(self, at: int) -> None:
+        exported = self.devices[at].stick.next_file()
+        if exported is not None:
+            self.on_sticks.append(exported.body)
+
+    @precondition(lambda self: bool(self.on_sticks))
+    @rule(data=st.data())
+    def stick_comes_to_office(self, data: st.DataObject) -> None:
+        """Any stick, as often as people carry it."""
+        receipt = self.office.ingest.receive_carried(data.draw(st.sampled_from(self.on_sticks)))
+        device = read_receipt(receipt).device_id
+        at = [one.identity.device_id for one in self.devices].index(device)
+        self.receipts_on_sticks.append((at, receipt))
+        self._look()
+
+    @precondition(lambda self: bool(self.receipts_on_sticks))
+    @rule(data=st.data())
+    def stick_comes_back(self, data: st.DataObject) -> None:
+        at, receipt = data.draw(st.sampled_from(self.receipts_on_sticks))
+        # A disk put back does not know the exports made after its image.
+        with suppress(StickUnanswerableError):
+            self.devices[at].bring(receipt)
+        self._look()
 
     def teardown(self) -> None:
         try:

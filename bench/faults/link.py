@@ -60,7 +60,10 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/\r\nContent-L
 
 def breaking_troubles() -> list[Trouble]:
     """Lines that break after some bytes, in each direction and manner."""
-    found = [Trouble("nobody gets through", up=0, then="reset")]
+    found = [
+        Trouble("nobody gets through", up=0, then="reset"),
+        Trouble("no reply gets through", down=1400, then="reset"),
+    ]
     for amount in AMOUNTS:
         for then in ("reset", "close", "half_close", "stall"):
             found.append(Trouble(f"{then} after {amount} bytes up", up=amount, then=then))
@@ -105,9 +108,10 @@ def link(
     result = Result("link")
     for at, build in enumerate((AS_IT_IS, *builds)):
         with _Bench(build) as bench:
-            # Replies lost whole first: they are what a wrong build falls over.
-            troubles = [*false_answers(bench.service.home, _stranger()), *breaking_troubles()]
-            troubles = troubles[:: 1 if build.wrong else every]
+            troubles = [*breaking_troubles(), *false_answers(bench.service.home, _stranger())]
+            # False answers and lost replies are what a wrong build falls over; stalls only take time.
+            wanted = [one for one in reversed(troubles) if one.then != "stall"]
+            troubles = wanted if build.wrong else troubles[::every]
             found: list[Violation] = []
             for number, trouble in enumerate(troubles):
                 found += [Violation(one.fault, f"{trouble.name}: {one.detail}") for one in bench.try_one(trouble)]

@@ -36,6 +36,7 @@ from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import ChainPosition, OutboxRow
 from sync.edge.reserve import Reserve
 from sync.edge.sealing import Sealer
+from sync.edge.stick import Stick
 from sync.edge.uploader import Client, RoundOutcome, RoundResult, Trust, Uploader
 from sync.enrolment import Site, SiteType
 from sync.envelope import Lane, envelope_digest
@@ -231,6 +232,15 @@ class Device:
                 versions={"agent": "0.1.0"},
                 draw=lambda: 0.5,
             )
+            self.stick = Stick(
+                self.database,
+                self.outbox,
+                self.identity.signer,
+                Trust(self.identity.device_id, self.identity.receipt_keys),
+                self.clock,
+                checkpoint=lambda: self.uploader.checkpoint(self.clock.utc()),
+                take=self.uploader.receipts.take,
+            )
         except BaseException:
             self.database.close()
             raise
@@ -262,6 +272,13 @@ class Device:
             if self._marks is not None:
                 self._marks.acknowledged(row.digest)
         return result
+
+    def bring(self, receipt: bytes) -> None:
+        """A receipt that came back on a stick."""
+        answer = self.stick.bring(receipt).answer
+        for row in answer.settlement.acked if answer is not None else ():
+            if self._marks is not None:
+                self._marks.acknowledged(row.digest)
 
     def drain(self) -> None:
         """Rounds until nothing waits, or nothing moves."""

@@ -89,7 +89,9 @@ class _HastyOutbox(Outbox):
         rows = super().due(*arguments, **more)
         with self._database.transaction() as tx:
             tx.execute("DROP TRIGGER IF EXISTS outbox_held_fast")
-            tx.executemany("DELETE FROM outbox_envelopes WHERE id = ?", [(row.id,) for row in rows])
+            for row in rows:
+                tx.execute("UPDATE outbox_rows SET state = 'DEAD' WHERE id = ?", (row.id,))
+                tx.execute("DELETE FROM outbox_envelopes WHERE id = ?", (row.id,))
         return rows
 
 
