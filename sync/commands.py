@@ -37,6 +37,7 @@ class CommandName(enum.StrEnum):
     SUPPLEMENT = "supplement"
     DECISION = "decision"
     NEW_EPOCH = "new_epoch"
+    MOVE = "move"
 
 
 class TableName(enum.StrEnum):
@@ -208,7 +209,14 @@ class Decision(_Body):
             raise CommandError(Refusal.CONTRADICTION, "reason", f"{self.status.value} without a reason")
 
 
-Body = Policy | Tables | Deny | RotateKeys | Resend | Supplement | Decision | NewEpoch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move(_Body):
+    """From the next round on, head office is there: the same authority, the same keys, another cluster."""
+
+    url: Annotated[str, Text(300, pattern=r"https://[\x21-\x7e]+")]
+
+
+Body = Policy | Tables | Deny | RotateKeys | Resend | Supplement | Decision | NewEpoch | Move
 
 BODIES: Mapping[CommandName, type[Body]] = {
     CommandName.POLICY: Policy,
@@ -219,6 +227,7 @@ BODIES: Mapping[CommandName, type[Body]] = {
     CommandName.SUPPLEMENT: Supplement,
     CommandName.DECISION: Decision,
     CommandName.NEW_EPOCH: NewEpoch,
+    CommandName.MOVE: Move,
 }
 _NAMES = {body: name for name, body in BODIES.items()}
 

@@ -17,6 +17,7 @@ from sync.commands import (
     Decision,
     DecisionStatus,
     Deny,
+    Move,
     NewEpoch,
     Policy,
     Resend,
@@ -52,6 +53,7 @@ ONE_OF_EACH: Mapping[CommandName, Body] = {
         decided_at=NOW,
     ),
     CommandName.NEW_EPOCH: NewEpoch(lane=Lane.DOCUMENTS, epoch=bytes([7]) * 16),
+    CommandName.MOVE: Move(url="https://head-office-2.example:8443"),
 }
 
 
@@ -95,6 +97,7 @@ def changed(name: CommandName, **members: Any) -> dict[str, object]:
         ("decision", changed(CommandName.DECISION, status="paid"), Refusal.BAD_VALUE),
         ("decision", changed(CommandName.DECISION, reason=...), Refusal.CONTRADICTION),
         ("new_epoch", changed(CommandName.NEW_EPOCH, epoch=bytes(15)), Refusal.BAD_VALUE),
+        ("move", {"url": "http://head-office-2.example"}, Refusal.BAD_VALUE),
     ],
 )
 def test_each_fault_has_its_name(name: str, body: object, refusal: Refusal) -> None:

@@ -319,6 +319,7 @@ ORDERS: tuple[commands.Body, ...] = (
         decided_at=NOW,
     ),
     commands.NewEpoch(lane=Lane.CORE, epoch=bytes(range(16))),
+    commands.Move(url="https://head-office-2.example:8443"),
 )
 
 
