@@ -18,6 +18,8 @@ class Result:
     found: list[Violation] = field(default_factory=list)
     caught: dict[str, bool] = field(default_factory=dict)
     """Wrong build → whether it was caught."""
+    said: str = ""
+    """What the part has to tell beside the table."""
     skipped: list[str] = field(default_factory=list)
     """What could not be tried on this machine, and why."""
 
