@@ -11,8 +11,20 @@ from typing import Annotated
 
 import typer
 
-from head_office import audit, claims, cli_commands, cli_documents, cli_identity, cli_stick, custody, documents
+from head_office import (
+    audit,
+    claims,
+    cli_clusters,
+    cli_commands,
+    cli_documents,
+    cli_identity,
+    cli_quarantine,
+    cli_stick,
+    custody,
+    documents,
+)
 from head_office.cli_table import iso, print_rows
+from head_office.clusters import load_clusters
 from head_office.desk.users import DeskUsers
 from head_office.device_registry import DeviceRegistry
 from head_office.errors import HeadOfficeError, HomeError
@@ -44,7 +56,9 @@ for name, group in (
     ("desk-user", desk_user_app),
     ("audit", audit_app),
     ("stick", cli_stick.app),
+    ("clusters", cli_clusters.app),
     ("commands", cli_commands.app),
+    ("quarantine", cli_quarantine.app),
 ):
     app.add_typer(group, name=name)
 
@@ -339,7 +353,7 @@ def _ledger(home: Path) -> Iterator[Ledger]:
 @contextmanager
 def _registry(home: Path) -> Iterator[DeviceRegistry]:
     with _ledger(home) as ledger:
-        yield DeviceRegistry(ledger, Authority.load(Home(home)))
+        yield DeviceRegistry(ledger, Authority.load(Home(home)), clusters=load_clusters(Home(home)))
 
 
 def _who() -> str:

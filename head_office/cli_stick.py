@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from head_office import stick
+from head_office.clusters import load_clusters
 from head_office.device_registry import DeviceRegistry
 from head_office.ingest import Ingest
 from head_office.keys.authority import Authority
@@ -39,9 +40,12 @@ def import_(folder: FolderArgument, home: HomeOption = DEFAULT_HOME, as_json: Js
     place = Home(home)
     ledger = open_ledger(place)
     try:
-        registry = DeviceRegistry(ledger, Authority.load(place))
+        clusters = load_clusters(place)
+        registry = DeviceRegistry(ledger, Authority.load(place), clusters=clusters)
         # The service's opening worker looks for new packets by itself.
-        ingest = Ingest(ledger, registry, ReceiptKeys(place), utc_now, poll_s=POLL_S, on_stored=lambda: None)
+        ingest = Ingest(
+            ledger, registry, ReceiptKeys(place), utc_now, poll_s=POLL_S, on_stored=lambda: None, clusters=clusters
+        )
         told = stick.take(StickFolder(folder), ingest.receive_carried, ledger, utc_now, by=_who())
     except StickError as error:
         raise _failed(error) from error

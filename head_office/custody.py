@@ -1,5 +1,6 @@
 """The rows of custody: lanes with their heads, packets as they came, alarms. Used inside one ledger transaction."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
@@ -22,9 +23,11 @@ class Opening(StrEnum):
     OPENED = "OPENED"
     """Its claim is on the desk."""
     HELD = "HELD"
-    """Quarantined when it came: not opened. There is no command that releases one; see docs/head-office.md."""
+    """Quarantined when it came: not opened until two people release it."""
     QUARANTINED = "QUARANTINED"
     """The worker could not make a claim of it; the reason stands beside."""
+    DISCARDED = "DISCARDED"
+    """Two people took it off the list. It is kept as it came."""
 
 
 class Alarm(StrEnum):
@@ -85,6 +88,12 @@ def receipt_name(receipt_no: int) -> str:
     return f"R-{receipt_no:09d}"
 
 
+def receipt_number(name: str) -> int | None:
+    """The number behind ``R-000000001``, also without the R and the zeros; None for anything else."""
+    found = re.fullmatch(r"(?:R-)?([0-9]{1,18})", name.strip().upper())
+    return int(found[1]) if found else None
+
+
 def lane_heads(tx: Transaction, device_id: str) -> dict[LaneKey, LaneHead]:
     """Every chain of a device."""
     return heads_of(device_id, tx.execute(LANES, (device_id,)))
@@ -128,9 +137,15 @@ def advance(tx: Transaction, heads: Mapping[LaneKey, LaneHead]) -> None:
 
 
 def stored(tx: Transaction, place: Place, digest: bytes) -> Stored | None:
-    """These very bytes, if they are here already: in the chain or set aside."""
+    """These very bytes, if we have them: in the chain, set aside, or in the cluster the device came from."""
     rows = tx.execute(
         "SELECT receipt_no, stored_at, verdict, reason FROM packets"
+        " WHERE device_id = ? AND lane = ? AND epoch = ? AND seq = ? AND digest = ?",
+        (place.key.device_id, place.key.lane, place.key.epoch, place.seq, digest),
+    )
+    # Seldom asked: only of a packet from below the head that is not here.
+    rows = rows or tx.execute(
+        "SELECT receipt_no, stored_at, verdict, reason FROM stored_elsewhere"
         " WHERE device_id = ? AND lane = ? AND epoch = ? AND seq = ? AND digest = ?",
         (place.key.device_id, place.key.lane, place.key.epoch, place.seq, digest),
     )
@@ -199,10 +214,9 @@ def alarms(ledger: Ledger) -> list[Row]:
 
 
 def quarantined(ledger: Ledger) -> list[Row]:
-    """Every packet that is not on its way to the desk, with the reason; oldest first."""
+    """Every packet in custody that is not on its way to the desk, with the reason; oldest first."""
     return ledger.read(
         "SELECT receipt_no, device_id, lane, epoch, seq, digest, verdict, stored_at, opening,"
         " COALESCE(opening_reason, reason) AS reason, length(envelope) AS bytes FROM packets"
-        " WHERE verdict = ? OR opening = ? ORDER BY receipt_no",
-        (Verdict.QUARANTINED, Opening.QUARANTINED),
+        " WHERE opening IN ('HELD', 'QUARANTINED') ORDER BY receipt_no"
     )

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from head_office import audit, clones
+from head_office.clusters import Clusters
 from head_office.custody import Alarm
 from head_office.errors import (
     BadKeyRequestError,
@@ -22,6 +23,8 @@ from head_office.errors import (
     CertificateSupersededError,
     DeviceBlockedError,
     HeadOfficeError,
+    OtherClusterError,
+    RefusedError,
     TokenRefusedError,
 )
 from head_office.keys.authority import Authority, KeyRequest, Purpose
@@ -39,6 +42,8 @@ class DeviceState(StrEnum):
 
     ACTIVE = "ACTIVE"
     BLOCKED = "BLOCKED"
+    MOVED = "MOVED"
+    """Handed over to another cluster, named in the reason: answered, and nothing more is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,23 @@ class NoSuchDeviceError(HeadOfficeError):
         self.device_id = device_id
 
 
+class DeviceMovedError(HeadOfficeError):
+    """An admin wants something of a device that another cluster looks after now."""
+
+    code = "device_moved"
+
+    def __init__(self, device_id: str, cluster: str) -> None:
+        super().__init__(f"{device_id} moved to the cluster {cluster}; ask there")
+        self.device_id, self.cluster = device_id, cluster
+
+
 class DeviceRegistry:
     """The registry's tables, and the rules on them."""
 
-    def __init__(self, ledger: Ledger, authority: Authority, *, clock: Clock = utc_now) -> None:
-        self._ledger, self._authority, self._clock = ledger, authority, clock
+    def __init__(
+        self, ledger: Ledger, authority: Authority, *, clock: Clock = utc_now, clusters: Clusters | None = None
+    ) -> None:
+        self._ledger, self._authority, self._clock, self._clusters = ledger, authority, clock, clusters
 
     def issue_token(self, site: Site, *, serial: str | None = None, by: str) -> tuple[str, datetime]:
         """Make a token for one device at ``site``; returns it, for the only time, and when it ends."""
@@ -102,7 +119,7 @@ class DeviceRegistry:
             site = _site(row)
             if row["used_at"] is not None:
                 return self._again(tx, row["device_id"], site, tls, signing)
-            device_id = "D-" + "".join(secrets.choice(ALPHABET) for _ in range(12))
+            device_id = self._new_device_id()
             tx.execute(
                 "INSERT INTO devices (device_id, serial, branch_code, kanwil_code, partner_code, site_type, state,"
                 " enrolled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -129,6 +146,13 @@ class DeviceRegistry:
             )
             audit.record(tx, at_ms=to_ms(now), who="enrolment", act="device_enrolled", device=device_id)
         return enrolled
+
+    def _new_device_id(self) -> str:
+        """A name at random; with several clusters one whose hash leads here, so that the device is at home at once."""
+        while True:
+            device_id = "D-" + "".join(secrets.choice(ALPHABET) for _ in range(12))
+            if self._clusters is None or self._clusters.home_of(device_id) == self._clusters.own:
+                return device_id
 
     def certify(self, tx: Transaction, device_id: str, purpose: Purpose, request: KeyRequest, now: datetime) -> bytes:
         """A certificate (DER) for one key of a device, entered. A key that is new to it gets the next number."""
@@ -182,9 +206,9 @@ class DeviceRegistry:
             (fingerprint, Purpose.TLS),
         )
         if not rows:
-            raise CertificateRefusedError("certificate not in the registry")
+            raise self._unknown(der)
         row, now_ms = rows[0], to_ms(self._clock())
-        if row["state"] != DeviceState.ACTIVE:
+        if row["state"] == DeviceState.BLOCKED:
             raise DeviceBlockedError(row["device_id"])
         device_id = str(row["device_id"])
         if row["superseded_at"] is not None:
@@ -210,6 +234,15 @@ class DeviceRegistry:
             with self._ledger.transaction() as tx:
                 _supersede(tx, device_id, Purpose.SIGNING, mine, to_ms(self._clock()))
 
+    def _unknown(self, der: bytes) -> RefusedError:
+        """Why a certificate that is not in the registry is refused: it may be of another cluster's device."""
+        device_id = self._authority.device_of(der)
+        if self._clusters is not None and device_id is not None:
+            home = self._clusters.home_of(device_id)
+            if home != self._clusters.own:
+                return OtherClusterError(device_id, home.name, home.url)
+        return CertificateRefusedError("certificate not in the registry")
+
     def devices(self) -> list[Row]:
         """All devices with what was last heard of them, newest first."""
         return self._ledger.read(
@@ -230,8 +263,12 @@ class DeviceRegistry:
 
     def _set_state(self, device_id: str, state: DeviceState, reason: str | None, *, by: str) -> None:
         with self._ledger.transaction() as tx:
-            if tx.lock_device(device_id) is None:
+            row = tx.lock_device(device_id)
+            if row is None:
                 raise NoSuchDeviceError(device_id)
+            if row["state"] == DeviceState.MOVED:
+                # Released here, it would have two ledgers; blocked here, it would go on there.
+                raise DeviceMovedError(device_id, row["state_reason"])
             tx.execute("UPDATE devices SET state = ?, state_reason = ? WHERE device_id = ?", (state, reason, device_id))
             audit.record(tx, at_ms=to_ms(self._clock()), who=by, act=f"device_{state.lower()}", device=device_id)
 

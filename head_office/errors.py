@@ -173,6 +173,20 @@ class RenewalRefusedError(RefusedError):
     hint = "a renewal must be signed with the device's present signing key; enrol again when it is lost"
 
 
+class OtherClusterError(RefusedError):
+    """A device that belongs to another cluster and was never at this one.
+
+    The hint says where, for the person who looks into it: only a signed command moves a device.
+    """
+
+    code = "other_cluster"
+    status = 421
+
+    def __init__(self, device_id: str, name: str, url: str) -> None:
+        super().__init__(f"{device_id} belongs to cluster {name}")
+        self.hint = f"this device belongs to the cluster {name} at {url}"  # type: ignore[misc]  # one class, and a sentence for each case
+
+
 class DeviceBlockedError(RefusedError):
     """The device is on the deny list."""
 

@@ -13,8 +13,9 @@ A device that has nothing to send costs reads only: what its checkpoint says is 
 
 from collections.abc import Callable
 
-from head_office import clones, commands, custody, heard
+from head_office import clones, commands, custody, elsewhere, heard
 from head_office.authenticity import authentic, check, read
+from head_office.clusters import Clusters
 from head_office.device_registry import DeviceRegistry, DeviceState, signing_keys
 from head_office.errors import DeviceBlockedError
 from head_office.heard import Heard, note_of
@@ -25,7 +26,7 @@ from head_office.round import Round
 from sync import receipt as reply
 from sync.checkpoint import Batch, Checkpoint
 from sync.keys import Signer
-from sync.receipt import PacketVerdict, Receipt
+from sync.receipt import Command, PacketVerdict, Receipt
 
 Answer = tuple[tuple[PacketVerdict, ...], tuple[reply.LaneHead, ...]]
 
@@ -42,8 +43,10 @@ class Ingest:
         *,
         poll_s: int,
         on_stored: Callable[[], None],
+        clusters: Clusters | None = None,
     ) -> None:
         """``poll_s`` is when an idle device asks next; ``on_stored`` is told after a commit that there is work."""
+        self._clusters = clusters
         self._ledger, self._registry, self._signer, self._clock = ledger, registry, signer, clock
         self._poll_s, self._on_stored = poll_s, on_stored
         self._heard = Heard(ledger)
@@ -77,12 +80,17 @@ class Ingest:
         if len(keys) > 1 and not carried:
             self._registry.seen_with_key(device_id, batch.signed.kid)
         now_ms = to_ms(self._clock())
+        moving: list[tuple[str, bool]] = []
         answer = None if batch.packets or carried else self._idle(checkpoint, now_ms)
         if answer is None:
             packets = [check(envelope, device_id, keys) for envelope in batch.packets]
 
             def take(tx: Transaction) -> Answer:
                 row = tx.lock_device(device_id)
+                if row is not None and row["state"] == DeviceState.MOVED:
+                    verdicts, heads, may_go = elsewhere.answer(tx, checkpoint, packets)
+                    moving.append((row["state_reason"], may_go))
+                    return verdicts, heads
                 if row is None or row["state"] != DeviceState.ACTIVE:
                     raise DeviceBlockedError(device_id)
                 if not carried:
@@ -96,7 +104,7 @@ class Ingest:
             answer = self._ledger.together(take)
             # Committed and flushed: from here on the packets are ours, whatever happens to this reply.
             self._heard.forget(device_id)
-            if batch.packets:
+            if batch.packets and not moving:
                 self._on_stored()
         verdicts, heads = answer
         waiting = sum(state.depth for state in checkpoint.lanes)
@@ -109,18 +117,25 @@ class Ingest:
             lanes=heads,
             verdicts=verdicts,
             next_poll_s=1 if waiting > settled > 0 else self._poll_s,
-            commands=commands.waiting(self._ledger.read, device_id),
+            commands=self._move(device_id, *moving[-1]) if moving else commands.waiting(self._ledger.read, device_id),
             trust=told,
         )
         return reply.sign(receipt, signer)
+
+    def _move(self, device_id: str, name: str, may_go: bool) -> tuple[Command, ...]:
+        """The command to go to the cluster of that name, once nothing keeps the device here."""
+        there = None if self._clusters is None else self._clusters.named(name)
+        return (elsewhere.move_to(device_id, there.url),) if there is not None and may_go else ()
 
     def _idle(self, checkpoint: Checkpoint, now_ms: int) -> Answer | None:
         """The answer to a device that brings nothing and says nothing new; None when there is something to write."""
         if checkpoint.commands_done or checkpoint.commands_refused:
             return None
         device_id = checkpoint.device_id
-        rows = self._ledger.read("SELECT last_checkpoint FROM devices WHERE device_id = ?", (device_id,))
-        if not rows or not heard.is_same_boot(checkpoint, rows[0]["last_checkpoint"], now_ms):
+        rows = self._ledger.read("SELECT state, last_checkpoint FROM devices WHERE device_id = ?", (device_id,))
+        if not rows or rows[0]["state"] != DeviceState.ACTIVE:
+            return None
+        if not heard.is_same_boot(checkpoint, rows[0]["last_checkpoint"], now_ms):
             return None
         known = custody.heads_of(device_id, self._ledger.read(custody.LANES, (device_id,)))
         heads = []

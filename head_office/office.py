@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from head_office.app import DeviceRoutes, make_app
+from head_office.clusters import load_clusters
 from head_office.desk.page import Desk
 from head_office.desk.users import DeskUsers
 from head_office.device_registry import DeviceRegistry
@@ -48,8 +49,9 @@ def serve(
     try:
         ledger.check()
         authority, signer = Authority.load(home), ReceiptKeys(home)
-        registry = DeviceRegistry(ledger, authority, clock=clock)
-        ingest = Ingest(ledger, registry, signer, clock, poll_s=poll_s, on_stored=worker.wake)
+        clusters = load_clusters(home)
+        registry = DeviceRegistry(ledger, authority, clock=clock, clusters=clusters)
+        ingest = Ingest(ledger, registry, signer, clock, poll_s=poll_s, clusters=clusters, on_stored=worker.wake)
         renewals = Renewals(ledger, registry, clock=clock)
         devices = DeviceRoutes(registry, ingest, authority, signer, load_recipients(home), renewals=renewals)
 

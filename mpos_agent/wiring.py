@@ -4,11 +4,10 @@ import contextlib
 import os
 import random
 import secrets
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from config.schema import CardTransport, KeyAlgorithm, ScannerDriver, Settings
@@ -36,6 +35,7 @@ from mpos_agent.events import EventHub
 from mpos_agent.head_office_link import HeadOfficeLink
 from mpos_agent.identity_keeper import IdentityKeeper
 from mpos_agent.people import People
+from mpos_agent.queue_keeper import QueueKeeper
 from mpos_agent.reader_board import ReaderBoard
 from mpos_agent.rules import Rules
 from mpos_agent.sign_in import SignIns
@@ -50,9 +50,11 @@ from sync.edge.frozen_lanes import FrozenLanes
 from sync.edge.head_office_client import Timeouts
 from sync.edge.identity_orders import IdentityOrders
 from sync.edge.key_stores import KeyStores
+from sync.edge.marks import Marks, RoomWatch
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import OutboxRow
 from sync.edge.receipts import Receipts
+from sync.edge.reserve import Reserve
 from sync.edge.sealed_key import Seal
 from sync.errors import StorageFullError, StorageReadOnlyError
 from sync.keys import Algorithm
@@ -73,15 +75,16 @@ def build(settings: Settings) -> Agent:
     SyncError, ConfigError, AgentError
         What else is wrong with files this agent owns.
     """
-    database = Database(settings.database_file)
+    reserve = Reserve(settings.reserve_file)
+    database = Database(settings.database_file, reserve=reserve)
     try:
-        return _build(settings, database)
+        return _build(settings, database, reserve)
     except BaseException:
         database.close()
         raise
 
 
-def _build(settings: Settings, database: Database) -> Agent:
+def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
     device_clock = SystemClock()
     head_office_time = HeadOfficeTime(database, device_clock)
     clock = AgentClock(device_clock, head_office_time)
@@ -92,6 +95,14 @@ def _build(settings: Settings, database: Database) -> Agent:
         audit.record(Act.PACKET_SETTLED, claim_id=str(row.packet_id), digest=row.digest, verdict=row.verdict)
 
     outbox = Outbox(database, device_clock, on_settled=settled)
+    days = settings.upload.retention_days
+    queue = QueueKeeper(
+        database,
+        outbox,
+        audit,
+        RoomWatch(database, reserve, _marks(settings)),
+        None if days is None else timedelta(days=days),
+    )
     matcher = LocalMatcher(settings.matcher.network_file)
     rules = Rules(
         database,
@@ -121,10 +132,12 @@ def _build(settings: Settings, database: Database) -> Agent:
             CommandName.DECISION: answers.take_decision,
             CommandName.ROTATE_KEYS: orders.rotate_keys,
             CommandName.DENY: orders.deny,
+            CommandName.MOVE: keeper.move,
+            **queue.handlers(),
         },
     )
     # Read anew for every checkpoint: the tables change while the program runs.
-    versions = {"agent": __version__, "tables": rules.now.tables.version}
+    versions = {"agent": __version__, "sqlite": database.engine_version, "tables": rules.now.tables.version}
     receipts = Receipts(outbox, frozen=FrozenLanes(database, device_clock), commands=commands, on_trust=keeper.learn)
     link = HeadOfficeLink(
         keeper=keeper,
@@ -136,7 +149,8 @@ def _build(settings: Settings, database: Database) -> Agent:
         clock=device_clock,
         head_office_time=head_office_time,
         breaker=Breaker(database, random.random),
-        free_disk_bytes=lambda: shutil.disk_usage(settings.agent.state_dir).free,
+        free_disk_bytes=reserve.free_bytes,
+        storage=queue.mark,
         versions=versions,
         draw=random.random,
         receipts=receipts,
@@ -199,8 +213,7 @@ def _build(settings: Settings, database: Database) -> Agent:
             versions["tables"] = changed.tables.version
         desk.expire()
         desk.pack()
-        if settings.upload.retention_days is not None:
-            _purge(device_clock.utc() - timedelta(days=settings.upload.retention_days), database, outbox, audit)
+        queue.tidy(device_clock.utc())
 
     return Agent(
         Parts(
@@ -218,6 +231,7 @@ def _build(settings: Settings, database: Database) -> Agent:
             database=database,
             damage=Damage(database, outbox).told,
             outbox=outbox,
+            queue=queue,
             audit=audit,
             people=people,
             desk=desk,
@@ -301,14 +315,16 @@ def people_at_rest(settings: Settings) -> Iterator[People]:
         yield People(database, AgentClock(device_clock, HeadOfficeTime(database, device_clock)))
 
 
-def _purge(acked_before: datetime, database: Database, outbox: Outbox, audit: AuditLog) -> None:
-    """Erase sealed copies whose receipt is older, in small steps, each with its audit row."""
-    gone = 1
-    while gone:
-        with database.transaction():
-            gone = outbox.purge(acked_before)
-            if gone:
-                audit.record(Act.PACKET_PURGED, packets=gone)
+def _marks(settings: Settings) -> Marks:
+    section = settings.storage
+    return Marks(
+        warn_free=section.warn_free_bytes,
+        stop_documents_free=section.stop_documents_free_bytes,
+        stop_claims_free=section.stop_claims_free_bytes,
+        warn_queue=section.warn_queue_bytes,
+        stop_documents_queue=section.stop_documents_queue_bytes,
+        stop_claims_queue=section.stop_claims_queue_bytes,
+    )
 
 
 # --- devices ---

@@ -123,6 +123,16 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
+    def device_of(self, der: bytes) -> str | None:
+        """The device a certificate of ours names; None when it is not of this authority. Says nothing of its time."""
+        certificate = x509.load_der_x509_certificate(der)
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            return None
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(names[0].value) if names else None
+
     def certify_server(self, names: Sequence[str], key: ec.EllipticCurvePublicKey, now: datetime) -> x509.Certificate:
         """The TLS server's certificate for host names and IP addresses."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])

@@ -58,6 +58,11 @@ class Home:
         return self.folder / "ledger.db"
 
     @property
+    def clusters(self) -> Path:
+        """Which clusters there are; absent where there is one."""
+        return self.folder / "clusters.toml"
+
+    @property
     def ledger_choice(self) -> Path:
         """Names another ledger than that file; see head_office/ledger/choice.py."""
         return self.folder / "ledger.toml"

@@ -1,0 +1,77 @@
+"""``mpos-head-office clusters``: several ledgers, each with its share of the devices."""
+
+import getpass
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from head_office import hand_over
+from head_office.clusters import Clusters, load_clusters
+from head_office.errors import HomeError
+from head_office.keys.home import Home, write_new
+from head_office.ledger.choice import open_ledger
+from head_office.moment import to_ms, utc_now
+
+app = typer.Typer(no_args_is_help=True, help="Several clusters, each with its share of the devices.")
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="MPOS_HEAD_OFFICE_HOME", help="Head office's folder: keys and ledger.")
+]
+DEFAULT_HOME = Path("/var/lib/mpos-head-office")
+
+
+@app.command()
+def where(device_id: str, home: HomeOption = DEFAULT_HOME) -> None:
+    """Say which cluster a device belongs to."""
+    found = _clusters(Home(home)).home_of(device_id)
+    print(f"{found.name}\t{found.url}")
+
+
+@app.command("hand-over")
+def hand_over_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, to be taken to the other cluster.")],
+    device: Annotated[
+        list[str] | None, typer.Option("--device", help="This one; repeatable. Without: all that belong elsewhere.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="To this cluster, whatever the hash says.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Give devices to the cluster they belong to; take FILE there at once: until then they are told to wait."""
+    place = Home(home)
+    clusters, ledger = _clusters(place), open_ledger(place)
+    try:
+        chosen = device or hand_over.strangers(ledger, clusters)
+        lines = list(hand_over.hand_over(ledger, clusters, chosen, to=to, now_ms=to_ms(utc_now()), by=_who()))
+    finally:
+        ledger.close()
+    write_new(file, "".join(line + "\n" for line in lines).encode(), private=True)
+    print(f"{len(chosen)} devices handed over. Now, at the other cluster: mpos-head-office clusters take-over {file}")
+
+
+@app.command("take-over")
+def take_over_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="As hand-over wrote it.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Take the devices of a hand-over file; may be repeated."""
+    place = Home(home)
+    clusters, ledger = _clusters(place), open_ledger(place)
+    try:
+        with file.open(encoding="utf-8") as lines:
+            taken = hand_over.take_over(ledger, clusters, lines, now_ms=to_ms(utc_now()), by=_who())
+    finally:
+        ledger.close()
+    print(f"{taken} devices taken over.", file=sys.stdout)
+
+
+def _clusters(home: Home) -> Clusters:
+    found = load_clusters(home)
+    if found is None:
+        raise HomeError(f"{home.clusters} is not there", "with several clusters it lists them; see docs/scale.md")
+    return found
+
+
+def _who() -> str:
+    return f"cli:{getpass.getuser()}"

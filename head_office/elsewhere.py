@@ -1,0 +1,75 @@
+"""What a device is told that has moved to another cluster: signed like everything else, and storing nothing.
+
+It may still hold packets that were stored here and whose reply was lost; those get their old answer. Everything else
+is to be sent to the other cluster: *retry later*, with the reason. Once nothing is left that only we could answer for,
+the receipt carries the command to move. The device goes by that command alone: who can redirect it is who can sign.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+from head_office import custody
+from head_office.authenticity import Checked
+from head_office.custody import LaneKey, Place
+from head_office.ledger.base import Transaction
+from head_office.moment import from_ms
+from sync import commands as wire
+from sync import receipt as reply
+from sync.checkpoint import COMMAND_ID_BYTES, Checkpoint
+from sync.receipt import Command, PacketVerdict, Verdict
+
+OTHER_CLUSTER = "other_cluster"
+"""The reason in verdicts, and the code of the refusal of a device that was never here."""
+
+
+def answer(
+    tx: Transaction, checkpoint: Checkpoint, packets: Sequence[Checked]
+) -> tuple[tuple[PacketVerdict, ...], tuple[reply.LaneHead, ...], bool]:
+    """Verdicts, chains as they stand here, and whether the device may go."""
+    verdicts = [_verdict(tx, checkpoint.device_id, packet) for packet in packets if packet.header is not None]
+    settled = Counter((said.lane, said.epoch) for said in verdicts if said.verdict.in_custody)
+    known = custody.lane_heads(tx, checkpoint.device_id)
+    heads, may_go = [], True
+    for state in checkpoint.lanes:
+        head = known.get(LaneKey(checkpoint.device_id, state.lane, state.epoch))
+        if head is None:
+            continue  # begun after the move: nothing of it is here
+        heads.append(
+            reply.LaneHead(
+                lane=state.lane, epoch=state.epoch, next_seq=head.next_seq, head_hash=head.head_hash, frozen=head.frozen
+            )
+        )
+        # What waits there is the end of its chain. Whatever of that lies below our head, only we can answer for.
+        never_here = max(0, state.next_seq - head.next_seq)
+        may_go &= state.depth - settled[state.lane, state.epoch] <= never_here
+    return tuple(verdicts), tuple(heads), may_go
+
+
+def _verdict(tx: Transaction, device_id: str, packet: Checked) -> PacketVerdict:
+    header = packet.header
+    assert header is not None
+    spot = Place(LaneKey(device_id, header.lane, header.epoch), header.seq)
+    before = custody.stored(tx, spot, packet.digest)
+    if before is None:
+        said, reason = Verdict.RETRY_LATER, OTHER_CLUSTER
+    elif before.held_because is None:
+        said, reason = Verdict.DUPLICATE, None
+    else:
+        said, reason = Verdict.QUARANTINED, before.held_because
+    return PacketVerdict(
+        lane=header.lane,
+        epoch=header.epoch,
+        seq=header.seq,
+        digest=packet.digest,
+        verdict=said,
+        reason=reason,
+        receipt_no=None if before is None else custody.receipt_name(before.receipt_no),
+        stored_at=None if before is None else from_ms(before.stored_at_ms),
+    )
+
+
+def move_to(device_id: str, url: str) -> Command:
+    """The command to go there; always with the same id, so that hearing it often is hearing it once."""
+    command_id = hashlib.sha256(f"move\0{device_id}\0{url}".encode()).digest()[:COMMAND_ID_BYTES]
+    return wire.make(command_id, wire.Move(url=url))
