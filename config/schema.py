@@ -194,6 +194,41 @@ class UploadSection(Section):
     retention_days: Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, BeforeValidator(_empty_is_none)]
 
 
+class StorageSection(Section):
+    """How much room is left when new work stops; open claims are finished and the queue is sent in any case."""
+
+    warn_free_bytes: int = Field(ge=0)
+    stop_documents_free_bytes: int = Field(ge=0)
+    stop_claims_free_bytes: int = Field(ge=20_000_000)
+    warn_queue_bytes: int = Field(ge=1_000_000)
+    stop_documents_queue_bytes: int = Field(ge=1_000_000)
+    stop_claims_queue_bytes: int = Field(ge=1_000_000)
+
+    @field_validator("stop_documents_free_bytes", "stop_claims_free_bytes")
+    @classmethod
+    def _less_room(cls, value: int, info: ValidationInfo) -> int:
+        before = _BEFORE[str(info.field_name)]
+        if value > info.data.get(before, value):
+            raise ValueError(f"must be at most {before}: the marks are reached one after the other")
+        return value
+
+    @field_validator("stop_documents_queue_bytes", "stop_claims_queue_bytes")
+    @classmethod
+    def _longer_queue(cls, value: int, info: ValidationInfo) -> int:
+        before = _BEFORE[str(info.field_name)]
+        if value < info.data.get(before, value):
+            raise ValueError(f"must be at least {before}: the marks are reached one after the other")
+        return value
+
+
+_BEFORE = {
+    "stop_documents_free_bytes": "warn_free_bytes",
+    "stop_claims_free_bytes": "stop_documents_free_bytes",
+    "stop_documents_queue_bytes": "warn_queue_bytes",
+    "stop_claims_queue_bytes": "stop_documents_queue_bytes",
+}
+
+
 class ApiSection(Section):
     """The local API: a Unix socket, and a port on 127.0.0.1 only."""
 
@@ -222,6 +257,7 @@ class Settings(Section):
     claim: ClaimSection
     identity: IdentitySection
     upload: UploadSection
+    storage: StorageSection
     api: ApiSection
     log: LogSection
 
@@ -234,6 +270,11 @@ class Settings(Section):
     def database_file(self) -> Path:
         """The agent's only SQLite file."""
         return self.agent.state_dir / "agent.db"
+
+    @property
+    def reserve_file(self) -> Path:
+        """Room kept back beside the database, for a disk that is full."""
+        return self.agent.state_dir / "agent.reserve"
 
     @property
     def callers_file(self) -> Path:

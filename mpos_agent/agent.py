@@ -46,11 +46,14 @@ from mpos_agent.people import People, Person, Refusal, Role, SignIn
 from mpos_agent.reader_board import ReaderBoard
 from mpos_agent.sign_in import SignedIn, SignIns
 from mpos_agent.sync_worker import LastRound, SyncWorker
+from sync.checkpoint import StorageMark
+from mpos_agent.queue_keeper import QueueKeeper
 from sync.document_part import FIRST_SUPPLEMENT
 from sync.edge.database import Database
 from sync.edge.frozen_lanes import FrozenLane
 from sync.edge.identity_orders import Denied
-from sync.edge.outbox import Outbox
+from sync.edge.marks import Room
+from sync.edge.outbox import NewChain, Outbox
 from sync.edge.outbox_row import OutboxRow
 from sync.edge.receipts import Receipts
 from sync.edge.stick import Exported, Position, ReceiptTaken, Stick
@@ -58,6 +61,7 @@ from sync.edge.uploader import RoundResult
 from sync.errors import SyncError
 from sync.packet import Declaration, Relation, Segment
 
+from sync.envelope import Lane
 _log = logging.getLogger(__name__)
 
 # One round may take a read time-out (60 s by default) when head office hangs; systemd waits 90 s in all.
@@ -157,6 +161,7 @@ class Parts:
     sign_ins: SignIns
     clock: Clock
     closing: threading.Event
+    queue: QueueKeeper
     """Set once, when the agent begins to stop: every wait ends."""
 
 
@@ -178,7 +183,8 @@ class Agent:
     def start(self) -> None:
         """Begin to watch readers and to carry the queue. Missing devices and networks are no reason to fail."""
         parts = self._parts
-        parts.audit.record(Act.STARTED)
+        # On a full disk, too: the agent starts to deliver what waits.
+        parts.database.drain(lambda _: parts.audit.record(Act.STARTED))
         for damage in parts.damage():
             # At every start: what the file holds is lost only when people stop being reminded of it.
             happening(_log, logging.CRITICAL, "damage", code=damage.code)
@@ -233,7 +239,9 @@ class Agent:
         queue, last = self.queue(), self._parts.sync.last()
         told = "-" if last.problem is None else last.problem.code
         line = f"{queue.waiting} waiting, {queue.held} held, {queue.refused} refused, last trouble {told}"
-        return "; ".join([*(f"DAMAGE {one.code}" for one in self.damage()), line])
+        mark = self._parts.queue.mark()
+        room = [] if mark is StorageMark.OK else [f"DISK {mark}"]
+        return "; ".join([*(f"DAMAGE {one.code}" for one in self.damage()), *room, line])
 
     # --- the machine ---
 
@@ -245,6 +253,13 @@ class Agent:
     def site(self) -> Site | None:
         """Where head office says this device stands; None until enrolled."""
         return self._parts.site()
+    def open_storage_again(self) -> None:
+        """After a failed disk: close the database, read it from the disk again, check it; go on, or set it aside.
+
+        Raises StorageError when the disk failed again, or too often: somebody else has to look.
+        """
+        self._parts.queue.open_again()
+
 
     @property
     def tables(self) -> Tables:
@@ -314,6 +329,20 @@ class Agent:
         return self._parts.receipts.frozen()
 
     def answer(self, claim_id: str) -> ClaimAnswer | None:
+    def room(self) -> Room:
+        """How much is left on the disk, and what follows from it."""
+        return self._parts.queue.room()
+
+    def new_epoch(self, lane: Lane) -> NewChain:
+        """Let a lane begin a new chain, after somebody has seen to why head office froze the old one.
+
+        What is sealed stays where it is and is delivered under its own epoch.
+        """
+        self._refuse_when_stopping()
+        begun = self._parts.queue.new_epoch(lane)
+        self._parts.sync.wake()
+        return begun
+
         """What head office asked for or decided of a claim that was sent from here."""
         return self._parts.answers.of(claim_id)
 
@@ -471,7 +500,10 @@ class Agent:
         return self._parts.desk.open_claims()
 
     def start_claim(self, who: SignedIn, wish: ClaimWish) -> ClaimSession | Refused:
-        """Open a claim, or say what keeps it from being one. Raises NotEnrolledError, DeviceDeniedError."""
+        """Open a claim, or say what keeps it from being one.
+
+        Raises NotEnrolledError, DeviceDeniedError, StorageLowError.
+        """
         self._refuse_when_stopping()
         if (denied := self.denied()) is not None:
             raise DeviceDeniedError(denied.reason)
@@ -490,6 +522,7 @@ class Agent:
     def claim(self, claim_id: str, who: SignedIn, *, supervisor_may: bool = False) -> ClaimSession:
         """A claim that is open, or was queued a moment ago, for looking at it.
 
+        self._parts.queue.refuse_new_claims()
         Raises
         ------
         NotFoundError, DraftUnreadableError

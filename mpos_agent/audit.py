@@ -69,6 +69,9 @@ class Act(enum.Enum):
     STOPPED = "STOPPED"
     PACKET_SETTLED = "PACKET_SETTLED"
     PACKET_PURGED = "PACKET_PURGED"
+    PACKETS_ASKED_AGAIN = "PACKETS_ASKED_AGAIN"
+    EPOCH_BEGUN = "EPOCH_BEGUN"
+    STORAGE_REOPENED = "STORAGE_REOPENED"
     TABLES_TAKEN = "TABLES_TAKEN"
     POLICY_TAKEN = "POLICY_TAKEN"
     SUPPLEMENT_ASKED = "SUPPLEMENT_ASKED"
@@ -152,6 +155,8 @@ FACTS: Final[Mapping[str, Callable[[object], object]]] = {
     "size": _whole(0, 1 << 32),
     "packets": _whole(0, 1 << 32),
     "seq": _whole(0, (1 << 63) - 1),
+    "lane": _member,
+    "anew": _flag,
     "digest": _digest,
     "role": _member,
     "refusal": _member,

@@ -121,7 +121,8 @@ async def _serve(agent: Agent, settings: Settings, readiness: Readiness) -> Exit
 async def signs_of_life(agent: Agent, readiness: Readiness, stop: Callable[[], None]) -> None:
     """From the event loop itself, so that a loop that hangs goes silent; and only while the workers live.
 
-    Ends, and has the daemon stop, when the disk failed: systemd starts it anew, and opening checks the file. So it
+    When the disk failed, nothing was written since; the file is opened and checked again here. Ends, and has the daemon
+    stop, when that does not help, or helped too often within an hour: systemd tries once more from the beginning. So it
     does when the looking itself fails: a daemon that nobody looks after any more must not go on. With or without a
     watchdog.
     """
@@ -130,8 +131,7 @@ async def signs_of_life(agent: Agent, readiness: Readiness, stop: Callable[[], N
         while True:
             await asyncio.sleep(every_s)
             trouble = await asyncio.to_thread(agent.storage_trouble)
-            if trouble is not None:
-                log.happening(_log, logging.CRITICAL, "storage_lost", code=outcome_of(trouble).code)
+            if trouble is not None and not await asyncio.to_thread(_opened_again, agent, trouble):
                 stop()
                 return
             if agent.alive():
@@ -140,6 +140,16 @@ async def signs_of_life(agent: Agent, readiness: Readiness, stop: Callable[[], N
         log.happening(_log, logging.CRITICAL, "signs_of_life_lost", code=outcome_of(error).code)
         stop()
         raise
+
+
+def _opened_again(agent: Agent, trouble: SyncError) -> bool:
+    log.happening(_log, logging.CRITICAL, "storage_failed", code=outcome_of(trouble).code)
+    try:
+        agent.open_storage_again()
+    except SyncError as error:
+        log.happening(_log, logging.CRITICAL, "storage_lost", code=outcome_of(error).code)
+        return False
+    return True
 
 
 def _line_of(agent: Agent) -> str:

@@ -9,15 +9,24 @@ from sync.edge.database import Database
 from sync.edge.outbox import Outbox
 from sync.errors import ChainError
 
+HASHED_AT_START = 256 * 1024 * 1024
+"""Bytes of waiting packets whose digest is checked at the start, the oldest: under a second, and more than a branch
+queues in a month. Every link of every chain is followed in any case, and whatever head office acknowledges is hashed
+again before it counts."""
+
 
 class Damage:
-    """Looks once through the queue's chain, and each time anew for files that were set aside."""
+    """Looks through the queue's chain once for each time the file is opened, and each time anew for files set aside."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
-        self._database = database
+        self._database, self._outbox = database, outbox
         self._chain: tuple[Outcome, ...] = ()
+        database.prepare(self._look)
+
+    def _look(self) -> None:
+        self._chain = ()
         try:
-            outbox.check_chain()
+            self._outbox.check_chain(HASHED_AT_START)
         except ChainError as error:
             self._chain = (told("chain_damaged", detail=str(error)),)
 

@@ -143,3 +143,10 @@ class SocketPathError(AgentError):
     """The local API's socket cannot be made where it is set; ``detail`` says why."""
 
     code = "socket_path"
+
+
+class StorageLowError(AgentError):
+    """Too little room is left on the disk, or the queue is too long, to begin something new; ``detail`` has numbers."""
+
+    code = "storage_low"
+    retryable = True

@@ -573,6 +573,18 @@ _SYNC: Mapping[str, Row] = {
         "The storage cannot be written",
         "technician: check owner and mode of its folder; if the disk was made read-only, check the disk (dmesg)",
     ),
+    "storage_low": Row(
+        Exit.STORAGE,
+        503,
+        "Ruang disk hampir habis, sehingga klaim baru tidak dapat dimulai; klaim yang sedang berjalan tetap dapat "
+        "diselesaikan dan antrean tetap dikirim",
+        "sambungkan ke kantor pusat agar antrean terkirim, atau minta teknisi mengosongkan disk; sesudah itu klaim "
+        "baru dapat dimulai lagi dengan sendirinya",
+        "Too little room is left on the disk to begin a new claim; open claims can be finished and the queue is still "
+        "sent",
+        "connect to head office so that the queue can leave, or have the technician free space; new claims begin again "
+        "by themselves",
+    ),
     "storage_broken": Row(
         Exit.STORAGE,
         500,

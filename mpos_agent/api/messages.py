@@ -9,7 +9,9 @@ from config.schema import Language, Zone
 from mpos_agent.api.callers import Scope
 from mpos_agent.claim.draft import FallbackCode, WithdrawReason
 from mpos_agent.people import Role
+from sync.checkpoint import StorageMark
 from sync.edge.stick import Brought
+from sync.envelope import Lane
 from sync.packet import ConsentMethod, Declaration, IdentitySource, PhotoCompare, Relation, Segment
 
 
@@ -103,6 +105,36 @@ class AnswerReply(Message):
     claim_id: str
     asked: AskedReply | None
     decided: DecisionReply | None
+
+
+class StorageReply(Message):
+    """How much room is left on the disk of the queue, and what follows from it."""
+
+    mark: StorageMark
+    free_bytes: int
+    queue_bytes: int
+    """Of the database: queue, drafts, records."""
+    reserve: bool
+    """Whether the room kept back for a full disk is there."""
+    problem: ErrorBody | None
+    """Why no new claim may begin; None while one may."""
+
+
+class NewEpochRequest(Message):
+    """Let a lane begin a new chain."""
+
+    lane: Lane
+
+
+class NewEpochReply(Message):
+    """The chain that ended, and what follows it."""
+
+    lane: Lane
+    ended: str
+    begun: str
+    last_seq: int
+    still_waiting: int
+    """Packets of the ended chain that wait: they are delivered under it."""
 
 
 class FrozenReply(Message):
@@ -226,6 +258,7 @@ class StatusReply(Message):
     damage: tuple[ErrorBody, ...]
     """What lies damaged on the disk until somebody sees to it; empty when all is well."""
     queue: QueueReply
+    storage: StorageReply
     frozen: tuple[FrozenReply, ...]
     asking: int
     """Claims head office waits for documents of; ``/v1/outbox`` names them."""

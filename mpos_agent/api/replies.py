@@ -19,6 +19,7 @@ from mpos_agent.api.messages import (
     Finding,
     FrozenReply,
     IdentityReply,
+    NewEpochReply,
     OutboxReply,
     OutboxRowReply,
     PersonReply,
@@ -31,6 +32,7 @@ from mpos_agent.api.messages import (
     StatusReply,
     StepReply,
     SyncReply,
+    StorageReply,
 )
 from mpos_agent.claim.counter import Site
 from mpos_agent.claim.draft_store import Captured
@@ -40,10 +42,14 @@ from mpos_agent.claim_answers import ClaimAnswer
 from mpos_agent.identity_keeper import IdentityReport
 from mpos_agent.outcomes import Outcome, outcome_of
 from mpos_agent.people import Person
+from mpos_agent.errors import StorageLowError
 from mpos_agent.sync_worker import LastRound
 from sync.edge.outbox_row import OutboxRow
 from sync.errors import DeviceKeyError, IdentityError, SyncError
+from mpos_agent.queue_keeper import numbers_of
 
+from sync.edge.marks import Room
+from sync.edge.outbox import NewChain
 _WORDS = ("field", "npwp", "outcome", "photo", "state")
 """Groups of the texts that translate a code of ours for people."""
 
@@ -77,6 +83,7 @@ def status(agent: Agent) -> StatusReply:
         frozen=frozen(agent),
         asking=len(agent.asking()),
         sync=last_round(agent.last_round(), agent.now()),
+        storage=storage(agent.room()),
         devices=devices(agent.devices()),
     )
 
@@ -84,6 +91,29 @@ def status(agent: Agent) -> StatusReply:
 def identity(report: IdentityReport) -> IdentityReply:
     """This device's identity."""
     facts = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
+def storage(room: Room) -> StorageReply:
+    """Room on the disk."""
+    low = None if room.takes_claims else StorageLowError(numbers_of(room))
+    return StorageReply(
+        mark=room.mark,
+        free_bytes=room.free_bytes,
+        queue_bytes=room.queue_bytes,
+        reserve=room.reserve,
+        problem=_problem(low),
+    )
+
+
+def new_epoch(begun: NewChain) -> NewEpochReply:
+    """A chain that ended, and what follows it."""
+    return NewEpochReply(
+        lane=begun.lane,
+        ended=begun.ended.hex(),
+        begun=begun.begun.hex(),
+        last_seq=begun.last_seq,
+        still_waiting=begun.still_ready,
+    )
+
+
     return IdentityReply(**{**facts, "problem": _problem(report.problem)})
 
 

@@ -31,6 +31,8 @@ from mpos_agent.api.messages import (
     GiveChipUpRequest,
     IdentityReply,
     IdentityRequest,
+    NewEpochReply,
+    NewEpochRequest,
     OpenClaimReply,
     OpenClaimsReply,
     OutboxReply,
@@ -159,6 +161,12 @@ def device_identity(agent: AgentHere, _: Anybody) -> IdentityReply:
     if report is None:
         raise NotEnrolledError
     return replies.identity(report)
+
+
+@router.post("/outbox/new-epoch")
+def new_epoch(agent: AgentHere, _: Technician, body: NewEpochRequest) -> NewEpochReply:
+    """A technician's word that the reason a lane was frozen for is out of the way: it begins a new chain."""
+    return replies.new_epoch(agent.new_epoch(body.lane))
 
 
 @router.post("/identity/renew")

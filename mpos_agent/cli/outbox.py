@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from rich.markup import escape, render
 from rich.table import Column, Table
 
 from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption, ago
 from mpos_agent.cli.verdict import Standing, because, standing
+from sync.envelope import Lane
+
+app = typer.Typer(help="The queue to head office.", invoke_without_command=True)
 
 
+@app.callback()
 def outbox(
+    context: typer.Context,
     *,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Rows to show, newest first.")] = 20,
     send: Annotated[bool, typer.Option("--send", help="First make a round with head office, now.")] = False,
@@ -21,6 +26,8 @@ def outbox(
     token_file: TokenOption = None,
 ) -> None:
     """Show the queue to head office."""
+    if context.invoked_subcommand is not None:
+        return
     shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
     with shell.client() as client:
         if send:
@@ -89,6 +96,37 @@ def _decided(shell: Shell, answer: Mapping[str, Any] | None) -> str:
     reason = f": {decided['reason']}" if decided["reason"] else ""
     told = shell.both(f"{word_id}{agenda}{reason}", f"{word_en}{agenda}")
     return f" [{colour}]{escape(told)}[/{colour}]"
+
+
+@app.command("new-epoch")
+def new_epoch(
+    lane: Annotated[Lane, typer.Argument(help="The lane that head office has frozen.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = DEFAULT_SETTINGS,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Begin a new chain in a lane, after head office and a technician have seen to why the old one was frozen."""
+    shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
+    if not (yes or as_json):
+        shell.say(
+            "Hanya sesudah penyebab pembekuan diketahui dan kantor pusat setuju: mesin dipulihkan dari salinan atau "
+            "digandakan?",
+            "Only once it is known why the lane was frozen, and head office agrees: was the machine restored or "
+            "cloned?",
+        )
+        typer.confirm(render(shell.both("Mulai rantai baru?", "Begin a new chain?")).plain, abort=True)
+    with shell.client() as client:
+        begun = client.post("/v1/outbox/new-epoch", {"lane": lane.value})
+    shell.give(begun)
+    shell.say(
+        f"{lane.value}: rantai baru dimulai sesudah nomor {begun['last_seq']}; {begun['still_waiting']} paket rantai "
+        "lama tetap dikirim.",
+        f"{lane.value}: a new chain begins after number {begun['last_seq']}; {begun['still_waiting']} packets of the "
+        "old one are still sent.",
+    )
 
 
 def _answer(shell: Shell, row: Mapping[str, Any]) -> str:

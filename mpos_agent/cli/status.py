@@ -83,6 +83,7 @@ def _table(shell: Shell, reply: Mapping[str, Any]) -> Table:
         many = reply["asking"]
         told = shell.both(f"{many} klaim: mpos-agent outbox", f"{many} claims: mpos-agent outbox")
         row("Kelengkapan diminta", "Documents asked for", f"[yellow]{told}[/yellow]")
+    row("Disk", "Disk", _disk(shell, reply["storage"]))
     row("Hubungan terakhir", "Last round", _round(shell, last))
     clock = shell.both("dipastikan pusat", "confirmed") if reply["clock_trusted"] else ""
     row("Jam", "Clock", clock or shell.both("belum dipastikan pusat", "not confirmed by head office yet"))
@@ -95,6 +96,19 @@ def _frozen(shell: Shell, frozen: Mapping[str, Any]) -> str:
         f"antrean {lane} ({reason}): paket baru disimpan di pusat, tetapi ditahan; hubungi kantor pusat",
         f"lane {lane} ({reason}): new packets are stored at head office, but held; call head office",
     )
+
+
+def _disk(shell: Shell, storage: Mapping[str, Any]) -> str:
+    free, queue = storage["free_bytes"] / 1e9, storage["queue_bytes"] / 1e6
+    numbers = shell.both(f"{free:.1f} GB kosong, antrean {queue:.0f} MB", f"{free:.1f} GB free, queue {queue:.0f} MB")
+    if storage["problem"]:
+        return f"{error_text(shell, storage['problem'])}\n{numbers}"
+    match storage["mark"]:
+        case "warn":
+            return f"[yellow]{numbers}[/yellow] " + shell.both("segera kosongkan", "free some soon")
+        case "stop_documents":
+            return f"[red]{numbers}[/red] " + shell.both("pindaian baru tidak diterima", "no new scans are taken")
+    return numbers
 
 
 def _waiting(shell: Shell, queue: Mapping[str, Any]) -> str:
