@@ -43,11 +43,11 @@ from mpos_agent.identity_keeper import BOTH, IdentityKeeper, IdentityReport
 from mpos_agent.log import happening
 from mpos_agent.outcomes import Outcome, outcome_of
 from mpos_agent.people import People, Person, Refusal, Role, SignIn
+from mpos_agent.queue_keeper import QueueKeeper
 from mpos_agent.reader_board import ReaderBoard
 from mpos_agent.sign_in import SignedIn, SignIns
 from mpos_agent.sync_worker import LastRound, SyncWorker
 from sync.checkpoint import StorageMark
-from mpos_agent.queue_keeper import QueueKeeper
 from sync.document_part import FIRST_SUPPLEMENT
 from sync.edge.database import Database
 from sync.edge.frozen_lanes import FrozenLane
@@ -58,10 +58,10 @@ from sync.edge.outbox_row import OutboxRow
 from sync.edge.receipts import Receipts
 from sync.edge.stick import Exported, Position, ReceiptTaken, Stick
 from sync.edge.uploader import RoundResult
+from sync.envelope import Lane
 from sync.errors import SyncError
 from sync.packet import Declaration, Relation, Segment
 
-from sync.envelope import Lane
 _log = logging.getLogger(__name__)
 
 # One round may take a read time-out (60 s by default) when head office hangs; systemd waits 90 s in all.
@@ -144,6 +144,7 @@ class Parts:
     damage: Callable[[], tuple[Outcome, ...]]
     """Damage on the disk that is there now."""
     outbox: Outbox
+    queue: QueueKeeper
     audit: AuditLog
     people: People
     desk: ClaimDesk
@@ -161,7 +162,6 @@ class Parts:
     sign_ins: SignIns
     clock: Clock
     closing: threading.Event
-    queue: QueueKeeper
     """Set once, when the agent begins to stop: every wait ends."""
 
 
@@ -234,6 +234,13 @@ class Agent:
             return error
         return None
 
+    def open_storage_again(self) -> None:
+        """After a failed disk: close the database, read it from the disk again, check it; go on, or set it aside.
+
+        Raises StorageError when the disk failed again, or too often: somebody else has to look.
+        """
+        self._parts.queue.open_again()
+
     def one_line(self) -> str:
         """For ``systemctl status``."""
         queue, last = self.queue(), self._parts.sync.last()
@@ -253,13 +260,6 @@ class Agent:
     def site(self) -> Site | None:
         """Where head office says this device stands; None until enrolled."""
         return self._parts.site()
-    def open_storage_again(self) -> None:
-        """After a failed disk: close the database, read it from the disk again, check it; go on, or set it aside.
-
-        Raises StorageError when the disk failed again, or too often: somebody else has to look.
-        """
-        self._parts.queue.open_again()
-
 
     @property
     def tables(self) -> Tables:
@@ -312,6 +312,20 @@ class Agent:
         """The technician's word that SAM and secrets belong together now; DeviceError when they cannot be read."""
         self._parts.allow_sam_try()
 
+    def room(self) -> Room:
+        """How much is left on the disk, and what follows from it."""
+        return self._parts.queue.room()
+
+    def new_epoch(self, lane: Lane) -> NewChain:
+        """Let a lane begin a new chain, after somebody has seen to why head office froze the old one.
+
+        What is sealed stays where it is and is delivered under its own epoch.
+        """
+        self._refuse_when_stopping()
+        begun = self._parts.queue.new_epoch(lane)
+        self._parts.sync.wake()
+        return begun
+
     def queue(self) -> QueueCounts:
         """Waiting, accepted, held, refused, and how old the oldest waiting packet is."""
         lanes = self._parts.outbox.counts()
@@ -329,20 +343,6 @@ class Agent:
         return self._parts.receipts.frozen()
 
     def answer(self, claim_id: str) -> ClaimAnswer | None:
-    def room(self) -> Room:
-        """How much is left on the disk, and what follows from it."""
-        return self._parts.queue.room()
-
-    def new_epoch(self, lane: Lane) -> NewChain:
-        """Let a lane begin a new chain, after somebody has seen to why head office froze the old one.
-
-        What is sealed stays where it is and is delivered under its own epoch.
-        """
-        self._refuse_when_stopping()
-        begun = self._parts.queue.new_epoch(lane)
-        self._parts.sync.wake()
-        return begun
-
         """What head office asked for or decided of a claim that was sent from here."""
         return self._parts.answers.of(claim_id)
 
@@ -505,6 +505,7 @@ class Agent:
         Raises NotEnrolledError, DeviceDeniedError, StorageLowError.
         """
         self._refuse_when_stopping()
+        self._parts.queue.refuse_new_claims()
         if (denied := self.denied()) is not None:
             raise DeviceDeniedError(denied.reason)
         opened = self._parts.desk.start(
@@ -522,7 +523,6 @@ class Agent:
     def claim(self, claim_id: str, who: SignedIn, *, supervisor_may: bool = False) -> ClaimSession:
         """A claim that is open, or was queued a moment ago, for looking at it.
 
-        self._parts.queue.refuse_new_claims()
         Raises
         ------
         NotFoundError, DraftUnreadableError

@@ -565,14 +565,6 @@ _SYNC: Mapping[str, Row] = {
         "The disk is full",
         "free some space and repeat; nothing is lost, and nothing unsaved is shown as saved",
     ),
-    "storage_read_only": Row(
-        Exit.STORAGE,
-        500,
-        "Penyimpanan tidak dapat ditulisi",
-        "teknisi: periksa pemilik dan izin foldernya; bila disk dipasang hanya-baca, periksa disknya (dmesg)",
-        "The storage cannot be written",
-        "technician: check owner and mode of its folder; if the disk was made read-only, check the disk (dmesg)",
-    ),
     "storage_low": Row(
         Exit.STORAGE,
         503,
@@ -584,6 +576,14 @@ _SYNC: Mapping[str, Row] = {
         "sent",
         "connect to head office so that the queue can leave, or have the technician free space; new claims begin again "
         "by themselves",
+    ),
+    "storage_read_only": Row(
+        Exit.STORAGE,
+        500,
+        "Penyimpanan tidak dapat ditulisi",
+        "teknisi: periksa pemilik dan izin foldernya; bila disk dipasang hanya-baca, periksa disknya (dmesg)",
+        "The storage cannot be written",
+        "technician: check owner and mode of its folder; if the disk was made read-only, check the disk (dmesg)",
     ),
     "storage_broken": Row(
         Exit.STORAGE,

@@ -31,25 +31,25 @@ from mpos_agent.api.messages import (
     StartReply,
     StatusReply,
     StepReply,
-    SyncReply,
     StorageReply,
+    SyncReply,
 )
 from mpos_agent.claim.counter import Site
 from mpos_agent.claim.draft_store import Captured
 from mpos_agent.claim.happened import Refused, StepOutcome
 from mpos_agent.claim.session import ClaimSession
 from mpos_agent.claim_answers import ClaimAnswer
+from mpos_agent.errors import StorageLowError
 from mpos_agent.identity_keeper import IdentityReport
 from mpos_agent.outcomes import Outcome, outcome_of
 from mpos_agent.people import Person
-from mpos_agent.errors import StorageLowError
-from mpos_agent.sync_worker import LastRound
-from sync.edge.outbox_row import OutboxRow
-from sync.errors import DeviceKeyError, IdentityError, SyncError
 from mpos_agent.queue_keeper import numbers_of
-
+from mpos_agent.sync_worker import LastRound
 from sync.edge.marks import Room
 from sync.edge.outbox import NewChain
+from sync.edge.outbox_row import OutboxRow
+from sync.errors import DeviceKeyError, IdentityError, SyncError
+
 _WORDS = ("field", "npwp", "outcome", "photo", "state")
 """Groups of the texts that translate a code of ours for people."""
 
@@ -80,17 +80,14 @@ def status(agent: Agent) -> StatusReply:
         open_claims=len(agent.open_claims()),
         damage=tuple(_error_body(one) for one in agent.damage()),
         queue=queue(agent.queue()),
+        storage=storage(agent.room()),
         frozen=frozen(agent),
         asking=len(agent.asking()),
         sync=last_round(agent.last_round(), agent.now()),
-        storage=storage(agent.room()),
         devices=devices(agent.devices()),
     )
 
 
-def identity(report: IdentityReport) -> IdentityReply:
-    """This device's identity."""
-    facts = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
 def storage(room: Room) -> StorageReply:
     """Room on the disk."""
     low = None if room.takes_claims else StorageLowError(numbers_of(room))
@@ -114,6 +111,9 @@ def new_epoch(begun: NewChain) -> NewEpochReply:
     )
 
 
+def identity(report: IdentityReport) -> IdentityReply:
+    """This device's identity."""
+    facts = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
     return IdentityReply(**{**facts, "problem": _problem(report.problem)})
 
 
