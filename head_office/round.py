@@ -9,7 +9,7 @@ next authentic packet names. Should the true packet turn up later, it is a fork:
 import logging
 from collections.abc import Sequence
 
-from head_office import custody, events
+from head_office import custody, events, quarantine
 from head_office.authenticity import Checked
 from head_office.checks import LaneHead, Placement, place
 from head_office.custody import Alarm, LaneKey, Place, Stored
@@ -45,6 +45,7 @@ class Round:
         self._taken: dict[tuple[Place, bytes], Stored] = {}
         self._spoilt: list[Checked] = []
         self._answered: set[bytes] = set()
+        self._refused = False
         self._verdicts: list[PacketVerdict] = []
         self._open_lanes(checkpoint, carried=carried)
         for packet in packets:
@@ -70,6 +71,8 @@ class Round:
         """Write packets and heads; return the verdicts, and each chain that was announced or written to."""
         self._settle_spoilt()
         custody.insert(self._tx, self._rows)
+        if self._refused:
+            quarantine.trim_refusals(self._tx, self._device_id)
         moved = [key for key, head in self._heads.items() if head != self._before.get(key)]
         custody.advance(self._tx, {key: self._heads[key] for key in moved})
         # Announced chains first: the receipt has room for those in any case.
@@ -108,6 +111,7 @@ class Round:
                 assert before is not None  # place() has just found it, inside the same transaction
                 self._say_again(spot, packet.digest, before)
             case Placement.GAP | Placement.EPOCH_UNKNOWN:
+                self._note_refusal(packet, placement.value)
                 self._say(spot, packet.digest, Verdict.RETRY_LATER, placement.value, None)
             case Placement.FORK | Placement.CHAIN_BROKEN | Placement.LANE_FROZEN:
                 self._take(spot, packet, Verdict.QUARANTINED, placement.value, in_chain=False)
@@ -162,6 +166,7 @@ class Round:
             if header is None:
                 # Without a readable place there is nothing a verdict could name.
                 log.warning("%s sent %d unreadable bytes: %s", self._device_id, len(packet.envelope), packet.refusal)
+                self._note_refusal(packet, packet.refusal or Refusal.NOT_CBOR.value)
                 continue
             spot = Place(LaneKey(self._device_id, header.lane, header.epoch), header.seq)
             before = self._stored(spot, packet.digest) if _could_be_at(packet, spot) else None
@@ -172,6 +177,7 @@ class Round:
                 # authentic packet stands behind them.
                 theirs = packet.refusal == Refusal.WRONG_DEVICE
                 verdict = Verdict.NOT_YOURS if theirs else Verdict.RETRY_LATER
+                self._note_refusal(packet, packet.refusal or verdict.value)
                 self._say(spot, packet.digest, verdict, packet.refusal, None)
         self._spoilt.clear()
 
@@ -187,6 +193,19 @@ class Round:
             events.packet_quarantined(
                 self._tx, spot.key.device_id, row.receipt_no, at_ms=self._now_ms, reason=reason or verdict.value
             )
+
+    def _note_refusal(self, packet: Checked, reason: str) -> None:
+        header = packet.header
+        self._refused = True
+        quarantine.note_refusal(
+            self._tx,
+            self._device_id,
+            packet.digest,
+            reason=reason,
+            place=(header.lane.value, header.epoch, header.seq) if header else None,
+            size=len(packet.envelope),
+            now_ms=self._now_ms,
+        )
 
     def _say_again(self, spot: Place, digest: bytes, before: Stored) -> None:
         """Repeat what was said of these bytes. One that is held is told to be held again: the first reply may be lost,

@@ -19,18 +19,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from head_office import audit, claims, documents
 from head_office.claims import Page, SearchBy
 from head_office.custody import receipt_name
+from head_office.desk.reasons import sentence
 from head_office.desk.texts import words
 from head_office.desk.users import DeskUsers
 from head_office.documents import DocumentState, Key, Shown
 from head_office.errors import DocumentNotReadError
 from head_office.ledger.base import Ledger, Row
 from head_office.moment import Clock, from_ms, to_ms
+from head_office.quarantine import Entry, entries
 from head_office.requests_in import read_body
 
 log = logging.getLogger(__name__)
 
 SUFFIXES = {"application/pdf": "pdf", "image/jpeg": "jpg", "image/png": "png"}
 HERE = Path(__file__).parent
+MOST_HELD = 500  # What a person reads through; the command lists all.
 LARGEST_FORM = 4 << 10
 LONGEST_KEYWORD = 100
 HEADERS = {
@@ -52,10 +55,12 @@ class Desk:
             loader=FileSystemLoader(HERE), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
         )
         self._template = templates.get_template("list.html")
+        self._quarantine_template = templates.get_template("quarantine.html")
 
     def add_to(self, app: FastAPI) -> None:
         app.add_route("/desk", self.list, methods=["GET", "POST"])
         app.add_route("/desk/documents/{agenda_no:int}/{index:int}", self.document, methods=["GET"])
+        app.add_route("/desk/quarantine", self.quarantine, methods=["GET"])
         app.add_route("/desk/style.css", self.style, methods=["GET"])
 
     async def style(self, _request: Request) -> Response:
@@ -81,6 +86,21 @@ class Desk:
                 tx, at_ms=to_ms(self._clock()), who=name, act="desk_list", by=by, page=page.number, found=page.total
             )
         return Response(self._render(name, language, by, keyword, page), media_type="text/html", headers=HEADERS)
+
+    async def quarantine(self, request: Request) -> Response:
+        language = "en" if request.query_params.get("lang") == "en" else "id"
+        return await run_in_threadpool(self._quarantine, request.headers.get("authorization", ""), language)
+
+    def _quarantine(self, authorization: str, language: str) -> Response:
+        text = words(language)
+        name, refusal = self._signed_in(authorization, text)
+        if refusal is not None:
+            return refusal
+        found = entries(self._ledger)
+        page = self._quarantine_template.render(
+            t=text, language=language, user=name, packets=[_held(entry, text, language) for entry in found[:MOST_HELD]]
+        )
+        return Response(page, media_type="text/html", headers=HEADERS)
 
     async def document(self, request: Request) -> Response:
         language = "en" if request.query_params.get("lang") == "en" else "id"
@@ -159,10 +179,24 @@ class Desk:
 
     def _counts(self) -> dict[str, int]:
         row = self._ledger.read(
-            "SELECT (SELECT count(*) FROM packets WHERE verdict = 'quarantined' OR opening = 'QUARANTINED') AS q,"
+            "SELECT (SELECT count(*) FROM packets WHERE opening IN ('HELD', 'QUARANTINED')) AS q,"
             " (SELECT count(*) FROM packets WHERE opening = 'WAITING') AS w, (SELECT count(*) FROM alarms) AS a"
         )[0]
         return {"quarantined": row["q"], "waiting": row["w"], "alarms": row["a"]}
+
+
+def _held(entry: Entry, text: dict[str, str], language: str) -> dict[str, str]:
+    since = from_ms(entry.at_ms).astimezone(claims.JAKARTA)
+    return {
+        "receipt": entry.receipt or "-",
+        "device": entry.device_id,
+        "place": "-" if entry.seq is None else f"{entry.lane} {entry.seq}",
+        "reason": entry.reason,
+        "why": sentence(entry.reason, language),
+        "where": text[f"packet_{entry.state}"],
+        "since": f"{since:%Y-%m-%d %H:%M} WIB",
+        "asked": entry.asked or "-",
+    }
 
 
 def _scan(one: Shown, text: dict[str, str]) -> dict[str, object]:
