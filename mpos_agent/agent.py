@@ -10,7 +10,7 @@ import datetime
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from config.tables import Tables
@@ -21,9 +21,12 @@ from drivers.scanner.base import ScannerInfo
 from matcher.errors import MatcherError
 from mpos_agent.audit import Act, AuditLog
 from mpos_agent.claim.counter import Site
+from mpos_agent.claim.document_store import Sent
 from mpos_agent.claim.draft_store import Captured
+from mpos_agent.claim.findings import Told
 from mpos_agent.claim.happened import OpenClaim, Refused, StepOutcome
 from mpos_agent.claim.session import ClaimDesk, ClaimSession
+from mpos_agent.claim.steps.supplement import Paper
 from mpos_agent.claim_answers import ClaimAnswer, ClaimAnswers
 from mpos_agent.clock import Clock
 from mpos_agent.devices import CardState, CardStation, FingerStation
@@ -48,7 +51,7 @@ from mpos_agent.reader_board import ReaderBoard
 from mpos_agent.sign_in import SignedIn, SignIns
 from mpos_agent.sync_worker import LastRound, SyncWorker
 from sync.checkpoint import StorageMark
-from sync.document_part import FIRST_SUPPLEMENT
+from sync.document_part import FIRST_SUPPLEMENT, packet_id
 from sync.edge.database import Database
 from sync.edge.frozen_lanes import FrozenLane
 from sync.edge.identity_orders import Denied
@@ -61,6 +64,7 @@ from sync.edge.uploader import RoundResult
 from sync.envelope import Lane
 from sync.errors import SyncError
 from sync.packet import Declaration, Relation, Segment
+from sync.receipt import Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +86,19 @@ class QueueCounts:
     """Stored at head office and set apart there, with a reason: on nobody's desk until somebody looks."""
     refused: int
     oldest_waiting_s: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SentDocument:
+    """One document of a claim that was sent, and how far its parts have come."""
+
+    sent: Sent
+    queued: int
+    """Parts in the queue or beyond; the others are still in their boxes."""
+    accepted: int
+    """Parts head office has signed for."""
+    held: int
+    """Parts set apart at head office, or refused by it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -586,6 +603,45 @@ class Agent:
             self._queue_changed()
             self._parts.sync.wake()
         return outcome
+
+    @property
+    def document_limit(self) -> int:
+        """The largest scanned file, in bytes."""
+        return int(self.tables.policy["document_bytes"])
+
+    def attach(self, claim_id: str, who: SignedIn, number: int, content: bytes) -> StepOutcome:
+        """Keep a scanned file of an open claim. Raises what a step raises, StorageLowError where no more are taken."""
+        self._parts.queue.refuse_new_documents()
+        return self.step(claim_id, who, lambda claim: claim.attach(number, content))
+
+    def supplement(
+        self, claim_id: str, who: SignedIn, *, paper: Paper, content: bytes
+    ) -> tuple[Told, ...] | dict[str, Any]:
+        """Add a document to a claim that was sent from here; what blocks, or the facts of what will be sent.
+
+        Raises NotFoundError, NotNowError, StorageLowError.
+        """
+        self._refuse_when_stopping()
+        self._parts.queue.refuse_new_documents()
+        done = self._parts.desk.supplement(claim_id, operator_id=who.person_id, paper=paper, content=content)
+        self._parts.sync.wake()
+        self._queue_changed()
+        return done
+
+    def sent_documents(self, claim_id: str) -> tuple[SentDocument, ...]:
+        """The documents of a claim that was queued here, and how far each has come; NotFoundError."""
+        if self._parts.desk.captured(claim_id) is None:
+            raise NotFoundError(f"no claim {claim_id} was queued here")
+        return tuple(self._how_far(claim_id, one) for one in self._parts.desk.sent_documents(claim_id))
+
+    def _how_far(self, claim_id: str, one: Sent) -> SentDocument:
+        found = [
+            self._parts.outbox.find(packet_id(UUID(claim_id), one.index, part)) for part in range(1, one.parts + 1)
+        ]
+        rows = [row for row in found if row is not None]
+        settled = [row.verdict for row in rows if row.verdict is not None]
+        taken = sum(verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE) for verdict in settled)
+        return SentDocument(sent=one, queued=len(rows), accepted=taken, held=len(settled) - taken)
 
     def slip(self, claim_id: str) -> tuple[Captured, OutboxRow | None]:
         """The slip of a queued claim, and its row in the queue with the receipt; NotFoundError."""

@@ -316,6 +316,14 @@ _AGENT: Mapping[str, Row] = {
         "This claim was opened by another operator",
         "ask that operator to go on; a supervisor may withdraw it",
     ),
+    "document_refused": Row(
+        Exit.CLAIM,
+        422,
+        "Berkas pindaian tidak dapat diterima; sebabnya tertulis di atas",
+        "perbaiki berkasnya atau isi berkas lain, lalu lanjutkan klaim dengan --resume",
+        "A scanned file cannot be taken; the cause stands above",
+        "put the file right or name another one, then go on with --resume",
+    ),
     "no_answer": Row(
         Exit.CLAIM,
         422,
@@ -762,6 +770,22 @@ _SYNC: Mapping[str, Row] = {
         "coba lagi; bila tetap, panggil teknisi dan samakan versi agen dengan kantor pusat",
         "A receipt does not have the agreed form",
         "try again; if it stays so, call the technician and bring agent and head office to one version",
+    ),
+    "command": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Perintah dari kantor pusat tidak sesuai bentuk yang ditetapkan",
+        "tidak perlu apa-apa; kantor pusat diberi tahu alasannya",
+        "A command of head office does not have the agreed form",
+        "nothing to do; head office is told why",
+    ),
+    "command_refused": Row(
+        Exit.HEAD_OFFICE,
+        502,
+        "Mesin ini tidak menjalankan satu perintah kantor pusat",
+        "tidak perlu apa-apa; kantor pusat diberi tahu alasannya",
+        "This machine did not carry out a command of head office",
+        "nothing to do; head office is told why",
     ),
     "enrolment_message": Row(
         Exit.HEAD_OFFICE,

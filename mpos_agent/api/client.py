@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import httpx
 
@@ -17,6 +17,7 @@ from mpos_agent.errors import AgentError, CallerUnknownError, NoDaemonError
 _ANSWER_S = 660.0
 # A Unix socket connects at once, or nobody listens.
 _CONNECT_S = 3.0
+_PIECE_BYTES = 64 * 1024
 
 
 class RemoteError(AgentError):
@@ -88,6 +89,10 @@ class AgentClient:
     def bring_receipt(self, receipt: bytes) -> dict[str, Any]:
         """Hand over one receipt from a stick. Raises as :meth:`get`."""
         return self._answer("POST", "/v1/stick/receipt", content=receipt)
+
+    def send_file(self, method: str, path: str, file: BinaryIO, **query: str | int) -> dict[str, Any]:
+        """Send a file as the body, piece by piece. Raises as :meth:`get`."""
+        return self._answer(method, path, params=query, content=iter(lambda: file.read(_PIECE_BYTES), b""))
 
     @contextlib.contextmanager
     def events(self) -> Iterator[Iterator[dict[str, Any]]]:

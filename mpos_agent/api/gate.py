@@ -34,18 +34,31 @@ _ANSWER_HEADERS = (
 )
 
 
+def _nothing_streamed(_method: str, _path: str) -> int | None:
+    return None
+
+
 class Gate:
     """ASGI middleware around the whole application.
 
     ``port`` is the one on 127.0.0.1 (0: only the Unix socket); ``open_paths`` need no credential, because they
-    hold nothing but the description of the interface.
+    hold nothing but the description of the interface. ``streamed`` gives, for method and path, how much a route takes
+    that reads its body as it comes; None for the others, whose body is taken in first.
     """
 
     def __init__(
-        self, inner: Asgi, *, callers: Callers, port: int, limit_bytes: int, open_paths: frozenset[str], refuse: Refuse
+        self,
+        inner: Asgi,
+        *,
+        callers: Callers,
+        port: int,
+        limit_bytes: int,
+        open_paths: frozenset[str],
+        refuse: Refuse,
+        streamed: Callable[[str, str], int | None] = _nothing_streamed,
     ) -> None:
         self._inner, self._callers, self._refuse = inner, callers, refuse
-        self._limit_bytes, self._open_paths = limit_bytes, open_paths
+        self._limit_bytes, self._open_paths, self._streamed = limit_bytes, open_paths, streamed
         self._ports = {None, str(port)} if port else {None}
         self._origins = {f"http://{name}:{port}".encode() for name in ("127.0.0.1", "localhost")} if port else set()
 
@@ -59,10 +72,13 @@ class Gate:
                 raise BadRequestError("only HTTP is spoken here")
             headers = [(name.lower(), value) for name, value in scope["headers"]]
             self._check_origin(headers)
-            self._check_length(headers)
+            streamed = self._streamed(scope["method"], scope["path"])
+            limit = self._limit_bytes if streamed is None else streamed
+            self._check_length(headers, limit)
             if scope["path"] not in self._open_paths:
                 scope.setdefault("state", {})["caller"] = self._caller(headers)
-            body = await self._whole_body(receive)
+            # A route that reads its body by itself does so as it comes; counted all the same.
+            body = await self._whole_body(receive) if streamed is None else _counted(receive, streamed)
         except AgentError as error:
             await self._refuse(error)(scope, receive, send)
             return
@@ -79,10 +95,10 @@ class Gate:
         if any(site not in {b"same-origin", b"none"} for site in _values(headers, b"sec-fetch-site")):
             raise ForeignPageError("a page of another site sent this")
 
-    def _check_length(self, headers: list[tuple[bytes, bytes]]) -> None:
+    def _check_length(self, headers: list[tuple[bytes, bytes]], limit: int) -> None:
         for length in _values(headers, b"content-length"):
-            if not length.isdigit() or int(length) > self._limit_bytes:
-                raise RequestTooLargeError(f"at most {self._limit_bytes} bytes are taken")
+            if not length.isdigit() or int(length) > limit:
+                raise RequestTooLargeError(f"at most {limit} bytes are taken")
 
     def _caller(self, headers: list[tuple[bytes, bytes]]) -> Any:
         given = _values(headers, b"authorization")
@@ -106,6 +122,21 @@ class Gate:
                 raise RequestTooLargeError(f"at most {self._limit_bytes} bytes are taken")
             more = message.get("more_body", False)
         return _replay({"type": "http.request", "body": b"".join(parts), "more_body": False}, receive)
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """A receive that gives up where more comes than ``limit``."""
+    size = 0
+
+    async def wrapped() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise RequestTooLargeError(f"at most {limit} bytes are taken")
+        return message
+
+    return wrapped
 
 
 def _replay(first: Message, receive: Receive) -> Receive:

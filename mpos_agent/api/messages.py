@@ -390,7 +390,7 @@ class PhotoCheckRequest(Message):
 
 
 class DocumentsRequest(Message):
-    """What was shown; each with type, pages, mime, size_bytes, sha256, legible."""
+    """What was shown; each with type, legible, and attachment (the number of its scanned file) or pages."""
 
     documents: list[dict[str, Any]]
 
@@ -477,6 +477,36 @@ class OpenClaimsReply(Message):
     """Claims that were begun and not finished, oldest first."""
 
     claims: tuple[OpenClaimReply, ...]
+
+
+class SupplementReply(Message):
+    """A document that was added to a claim already sent, or what keeps it from being one."""
+
+    accepted: bool
+    blocks: tuple[Finding, ...]
+    document: dict[str, Any] | None
+    """index, type, media_type, pages, size_bytes, sha256, parts; ``again``: it was added before, and is sent once."""
+
+
+class SentDocumentReply(Message):
+    """One document of a claim that was sent."""
+
+    index: int
+    type: str
+    size_bytes: int
+    parts: int
+    parts_queued: int
+    """In the queue or beyond; the rest follows when the disk has room."""
+    parts_accepted: int
+    """Signed for by head office."""
+    parts_held: int
+    """Stored at head office and set apart there, or refused by it."""
+
+
+class SentDocumentsReply(Message):
+    """All of them."""
+
+    documents: tuple[SentDocumentReply, ...]
 
 
 class SlipReply(Message):

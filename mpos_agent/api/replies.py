@@ -8,7 +8,7 @@ from typing import Any
 from config.schema import Language, Zone
 from config.tables import Requirement, Tables, Text
 from mpos_agent import __version__
-from mpos_agent.agent import Agent, DeviceReport, QueueCounts
+from mpos_agent.agent import Agent, DeviceReport, QueueCounts, SentDocument
 from mpos_agent.api.messages import (
     AnswerReply,
     AskedReply,
@@ -25,6 +25,7 @@ from mpos_agent.api.messages import (
     PersonReply,
     QueueReply,
     ScannerFound,
+    SentDocumentReply,
     SignInReply,
     SiteReply,
     SlipReply,
@@ -32,10 +33,12 @@ from mpos_agent.api.messages import (
     StatusReply,
     StepReply,
     StorageReply,
+    SupplementReply,
     SyncReply,
 )
 from mpos_agent.claim.counter import Site
 from mpos_agent.claim.draft_store import Captured
+from mpos_agent.claim.findings import Told
 from mpos_agent.claim.happened import Refused, StepOutcome
 from mpos_agent.claim.session import ClaimSession
 from mpos_agent.claim_answers import ClaimAnswer
@@ -256,6 +259,27 @@ def slip(captured: Captured, row: OutboxRow | None, agent: Agent) -> SlipReply:
 def signed_in(token: str, one: Person, idle_s: float) -> SignInReply:
     """The token of a sign-in."""
     return SignInReply(operator=token, person_id=one.person_id, name=one.name, roles=one.roles, idle_s=idle_s)
+
+
+def supplement(done: tuple[Told, ...] | dict[str, Any]) -> SupplementReply:
+    """A document that was added to a claim, or what blocks it."""
+    if isinstance(done, dict):
+        return SupplementReply(accepted=True, blocks=(), document=done)
+    blocks = tuple(Finding.model_validate(told.as_json()) for told in done)
+    return SupplementReply(accepted=False, blocks=blocks, document=None)
+
+
+def sent_document(one: SentDocument) -> SentDocumentReply:
+    """One document of a claim that was sent."""
+    return SentDocumentReply(
+        index=one.sent.index,
+        type=one.sent.type_code,
+        size_bytes=one.sent.size_bytes,
+        parts=one.sent.parts,
+        parts_queued=one.queued,
+        parts_accepted=one.accepted,
+        parts_held=one.held,
+    )
 
 
 def step(outcome: StepOutcome) -> StepReply:

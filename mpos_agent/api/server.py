@@ -12,7 +12,7 @@ from drivers.errors import DeviceError
 from matcher.errors import MatcherError
 from mpos_agent import __version__
 from mpos_agent.agent import Agent
-from mpos_agent.api import stick_routes
+from mpos_agent.api import document_routes, stick_routes
 from mpos_agent.api.callers import Callers
 from mpos_agent.api.gate import Asgi, Gate
 from mpos_agent.api.routes import router
@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 _ROOTS = (AgentError, ConfigError, DeviceError, MatcherError, SyncError)
 
 OPENAPI_PATH = "/v1/openapi.json"
+_TOO_LARGE = 413
 
 
 def application(agent: Agent, callers: Callers, *, port: int, limit_bytes: int) -> Asgi:
@@ -41,6 +42,8 @@ def application(agent: Agent, callers: Callers, *, port: int, limit_bytes: int) 
     )
     app.state.agent = agent
     app.include_router(router)
+    app.state.files = document_routes.slots()
+    app.include_router(document_routes.router)
     app.include_router(stick_routes.router)
     for root in _ROOTS:
         app.add_exception_handler(root, _known)
@@ -53,12 +56,15 @@ def application(agent: Agent, callers: Callers, *, port: int, limit_bytes: int) 
         port=port,
         limit_bytes=limit_bytes,
         open_paths=frozenset({OPENAPI_PATH}),
+        streamed=document_routes.file_limit,
         refuse=lambda error: _reply(outcome_of(error)),
     )
 
 
 def _reply(outcome: Outcome) -> JSONResponse:
-    return JSONResponse(outcome.as_json(), status_code=outcome.status)
+    # Of a body that is too large the rest is not waited for.
+    headers = {"Connection": "close"} if outcome.status == _TOO_LARGE else {}
+    return JSONResponse(outcome.as_json(), status_code=outcome.status, headers=headers)
 
 
 async def _known(request: Request, error: Exception) -> JSONResponse:

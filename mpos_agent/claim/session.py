@@ -569,7 +569,8 @@ class ClaimDesk:
 
     def pack(self) -> None:
         """Queue what confirmed claims still hold, and erase what no claim holds any more: called now and then."""
-        pack_documents(self._counter)
+        with contextlib.suppress(StorageFullError):
+            pack_documents(self._counter)
 
     def expire(self) -> int:
         """Drop drafts nobody came back to; gives how many. Called now and then by the agent.

@@ -3,7 +3,7 @@
 import difflib
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,8 +36,25 @@ class NoAnswerError(AgentError):
     code = "no_answer"
 
 
+class DocumentRefusedError(AgentError):
+    """A scanned file of the answers file cannot be taken; ``detail`` says which and why. The claim stays open."""
+
+    code = "document_refused"
+
+
+Attach = Callable[[int, Path], Mapping[str, Any] | None]
+"""Sends a scanned file to the agent under a number; gives what the agent found in it, or None when it was refused,
+which is on the screen then."""
+
+
 class Answers(Protocol):
     """What is answered at each step; the keys are those of the local API's requests."""
+
+    def uploads(self, attach: Attach) -> None:
+        """How a scanned file gets to the agent."""
+
+    def document_type(self, tables: Mapping[str, Any]) -> str:
+        """What kind of document comes later."""
 
     def sign_in(self) -> Fields:
         """``person_id`` and ``pin`` of the operator."""
@@ -78,11 +95,13 @@ class AnswersFile:
 
     ``[card] tries`` and ``[finger] tries`` limit how often a failing device step is repeated. ``[identity]``
     with ``code`` is used when the card could not be read; ``[fallback]`` when a second person is called for,
-    or, with a ``code`` of its own, when the scanner fails as often as it may.
+    or, with a ``code`` of its own, when the scanner fails as often as it may. A row of ``[[documents]]`` may name
+    a ``file``, relative to the answers file.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._attach: Attach | None = None
         self._content = _read(file)
         for section in self._content:
             if section not in _SECTIONS:
@@ -109,7 +128,7 @@ class AnswersFile:
             case "read_card" | "capture_finger":
                 return {}
             case "documents":
-                return {"documents": self._content.get("documents", [])}
+                return {"documents": [self._document(*row) for row in enumerate(self._content.get("documents", []))]}
             case "form":
                 return {"fields": self._section("form")}
             case "identity_by_hand":
@@ -149,6 +168,29 @@ class AnswersFile:
     def corrects(self) -> bool:
         """A file gives the same answer again."""
         return False
+
+    def uploads(self, attach: Attach) -> None:
+        """For the rows of ``[[documents]]`` with a ``file``."""
+        self._attach = attach
+
+    def document_type(self, tables: Mapping[str, Any]) -> str:
+        """Not in the file: the command line says it."""
+        raise NoAnswerError("--type is missing")
+
+    def _document(self, number: int, row: Any) -> Any:
+        """A row as the agent takes it: its ``file`` sent first. Raises DocumentRefusedError."""
+        if not isinstance(row, Mapping) or "file" not in row:
+            return row
+        file = self._file.parent / str(row["file"])
+        assert self._attach is not None, "told before the first answer"
+        try:
+            found = self._attach(number, file)
+        except OSError as error:
+            cause = f"{file} cannot be read ({error.strerror})"
+            raise ConfigError(self._file, f"documents[{number}].file", cause, "check the path") from error
+        if found is None:
+            raise DocumentRefusedError(f"[[documents]] {number + 1}: {file.name}")
+        return {**{name: value for name, value in row.items() if name != "file"}, "attachment": number}
 
     def _fallback(self, code: str | None) -> Fields:
         answer = {"code": code, **self._section("fallback")}

@@ -44,7 +44,12 @@ _RECEIPT_LOOKS, _RECEIPT_PAUSE_S = 8, 0.25
 _TRY_AGAIN = {Exit.DEVICE, Exit.MATCHER, Exit.BUSY}
 
 
+app = typer.Typer(add_completion=False, help="Make a claim, or add documents to one that was sent.")
+
+
+@app.callback(invoke_without_command=True)
 def claim(
+    context: typer.Context,
     *,
     answers: Annotated[
         Path | None, typer.Option("--answers", help="Answers of an unattended run (TOML or JSON).")
@@ -62,11 +67,37 @@ def claim(
     token_file: TokenOption = None,
 ) -> int:
     """Make a claim, step by step; go on with an open one, or take one back."""
+    if context.invoked_subcommand is not None:
+        return Exit.DONE
     shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
     source: Answers = AnswersFile(answers) if answers else AtTheTerminal(shell)
     with shell.client() as client:
         walk = _Walk(shell, client, source)
         return walk.walk(resume) if withdraw is None else walk.withdraw(withdraw)
+
+
+def supplement(
+    claim_id: Annotated[str, typer.Argument(help="Number of the claim, as `claim` and `outbox` show it.")],
+    files: Annotated[list[Path] | None, typer.Argument(help="Scanned files: PDF, JPEG or PNG.")] = None,
+    *,
+    document_type: Annotated[
+        str | None, typer.Option("--type", help="What they are, e.g. KK; asked for when left out.")
+    ] = None,
+    illegible: Annotated[bool, typer.Option("--illegible", help="They cannot be read clearly.")] = False,
+    answers: Annotated[Path | None, typer.Option("--answers", help="File with [operator] (TOML or JSON).")] = None,
+    config: ConfigOption = DEFAULT_SETTINGS,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+    token_file: TokenOption = None,
+) -> int:
+    """Add documents to a claim that was sent from this machine; without files: how far its documents have come."""
+    shell = Shell.open(config, as_json=as_json, lang=lang, token_file=token_file)
+    source: Answers = AnswersFile(answers) if answers else AtTheTerminal(shell)
+    with shell.client() as client:
+        return _Walk(shell, client, source).supplement(claim_id, document_type, files or [], legible=not illegible)
+
+
+app.command("supplement")(supplement)
 
 
 class _Walk:
@@ -75,6 +106,7 @@ class _Walk:
     def __init__(self, shell: Shell, client: AgentClient, answers: Answers) -> None:
         self._shell, self._client, self._answers = shell, client, answers
         self._paper = Paper(shell)
+        answers.uploads(self._attach)
         self._tables: Mapping[str, Any] = {}
         self._claim_id = ""
         self._failures = 0
@@ -114,6 +146,37 @@ class _Walk:
         reply = self._client.post(f"/v1/claims/{self._claim_id}/withdraw", self._answers.withdraw())
         self._shell.give({"step": "withdraw", **reply})
         self._paper.prompt(reply["next"])
+        return Exit.DONE
+
+    def _attach(self, number: int, file: Path) -> Mapping[str, Any] | None:
+        """Send a scanned file to the agent; what it found in it, or None after saying what is wrong with it."""
+        with file.open("rb") as opened:
+            reply = self._client.send_file("PUT", f"/v1/claims/{self._claim_id}/documents/{number}", opened)
+        self._shell.give({"step": "attach", **reply})
+        self._paper.attached(file.name, reply)
+        details: Mapping[str, Any] = reply["details"]
+        return details if reply["accepted"] else None
+
+    def supplement(self, claim_id: str, document_type: str | None, files: Sequence[Path], *, legible: bool) -> Exit:
+        """Add documents to a claim that was sent, and tell how far all of its documents have come."""
+        self._begin()
+        for file in files:
+            kind = document_type or self._answers.document_type(self._tables)
+            query = {"type": kind, "legible": str(legible).lower()}
+            try:
+                opened = file.open("rb")
+            except OSError as error:
+                cause = f"cannot be read ({error.strerror})"
+                raise ConfigError(file, "supplement", cause, "check the path") from error
+            with opened:
+                reply = self._client.send_file("POST", f"/v1/claims/{claim_id}/supplements", opened, **query)
+            self._shell.give({"step": "supplement", **reply})
+            self._paper.supplemented(file.name, reply)
+            if not reply["accepted"]:
+                return Exit.CLAIM
+        sent = self._client.get(f"/v1/claims/{claim_id}/documents")
+        self._shell.give({"result": "DOCUMENTS", "claim_id": claim_id, **sent})
+        self._paper.sent_documents(sent["documents"])
         return Exit.DONE
 
     def _begin(self) -> None:

@@ -34,12 +34,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run.run)
-app.command("claim")(claim.claim)
 app.command("status")(status.status)
 app.command("devices")(devices.devices)
 app.command("enrol")(enrol.enrol)
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(identity.app, name="identity")
+app.add_typer(claim.app, name="claim")
 app.add_typer(people.app, name="people")
 app.add_typer(caller.app, name="caller")
 app.add_typer(stick.app, name="stick")

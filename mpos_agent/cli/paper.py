@@ -82,8 +82,58 @@ class Paper:
                 f"Packet of {facts['size_bytes']} bytes sealed; queue {facts['lane']} number {facts['seq']}.",
                 "green",
             )
+            if facts.get("documents"):
+                self._shell.say(
+                    f"  {facts['documents']} dokumen menyusul di antrean dokumen.",
+                    f"{facts['documents']} documents follow in the documents queue.",
+                    "green",
+                )
         self.findings(reply["blocks"], blocking=True)
         self.findings(reply["cautions"], blocking=False)
+
+    def attached(self, name: str, reply: Mapping[str, Any]) -> None:
+        """What the agent found in a scanned file, or what is wrong with it."""
+        if reply["accepted"]:
+            self._taken(name, reply["details"])
+            if reply["details"]["removed_bytes"]:
+                self._shell.say(
+                    "    Data lain di dalam foto (tempat, alat) dibuang; gambarnya tetap.",
+                    "What else was in the picture (place, device) was cut out; the picture is the same.",
+                    "dim",
+                )
+        self.findings(reply["blocks"], blocking=True)
+
+    def supplemented(self, name: str, reply: Mapping[str, Any]) -> None:
+        """A document that was added to a claim, or what is wrong with it."""
+        if reply["accepted"]:
+            self._taken(name, reply["document"])
+            if reply["document"]["again"]:
+                self._shell.say("    Sudah pernah ditambahkan.", "It was added before; it is sent once.", "dim")
+        self.findings(reply["blocks"], blocking=True)
+
+    def _taken(self, name: str, facts: Mapping[str, Any]) -> None:
+        kind, kilobytes = str(facts["media_type"]).rpartition("/")[2].upper(), max(1, round(facts["size_bytes"] / 1000))
+        pages_id = f", {facts['pages']} halaman" if facts["pages"] else ""
+        pages_en = f", {facts['pages']} pages" if facts["pages"] else ""
+        self._shell.say(
+            f"  {escape(name)}: {kind}{pages_id}, {kilobytes} kB.",
+            f"{escape(name)}: {kind}{pages_en}, {kilobytes} kB.",
+            "green",
+        )
+
+    def sent_documents(self, sent: Iterable[Mapping[str, Any]]) -> None:
+        """How far the documents of a claim have come."""
+        for one in sent:
+            done = one["parts_accepted"] == one["parts"]
+            told = (
+                f"{one['parts_accepted']} dari {one['parts']} bagian",
+                f"{one['parts_accepted']} of {one['parts']} parts",
+            )
+            self._shell.say(
+                f"  {self._document(one['type'])}: {'di kantor pusat' if done else told[0]}",
+                f"{one['type']}: {'at head office' if done else told[1]}",
+                "green" if done else "yellow",
+            )
 
     def findings(self, found: Iterable[Mapping[str, Any]], *, blocking: bool) -> None:
         """What is wrong (red, has to be corrected) or odd (yellow, may go on)."""

@@ -1,8 +1,6 @@
 """Answers from a person at the terminal: questions in Indonesian first, English beside, defaults in brackets."""
 
 import datetime
-import hashlib
-import mimetypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from rich.prompt import Prompt
 
 from mpos_agent.claim.steps.documents import MOST_PAGES
 from mpos_agent.claim.steps.slip import local_time
-from mpos_agent.cli.answers import Fields
+from mpos_agent.cli.answers import Attach, Fields
 from mpos_agent.cli.shell import Shell
 from sync.packet import TimeZone
 
@@ -97,6 +95,11 @@ class AtTheTerminal:
         self._form: Fields = {}
         self._identity: Fields = {}
         self._wrong: frozenset[str] = frozenset()
+        self._attach: Attach | None = None
+
+    def uploads(self, attach: Attach) -> None:
+        """Each file goes to the agent as soon as it is named, so that another can be named when it is refused."""
+        self._attach = attach
 
     def sign_in(self) -> Fields:
         """Staff number and PIN; the number typed before stands in brackets."""
@@ -236,33 +239,38 @@ class AtTheTerminal:
             choices = [*offered, ("", "tidak ada", "not there")]
             code = self._choose("Dokumen", "Document", choices)
             if code:
-                shown.append({"type": code, **self._scan()})
+                shown.append({"type": code, **self.scan(len(shown))})
         return shown
 
-    def _scan(self) -> Fields:
-        """A scanned file gives checksum and size; without one only the paper was seen."""
-        facts: Fields = {"pages": self._pages(), "legible": self._confirm("Terbaca jelas?", "Legible?", default=True)}
+    def document_type(self, tables: Mapping[str, Any]) -> str:
+        """One of the table."""
+        return self._choose("Jenis dokumen", "Kind of document", _coded(tables["documents"]))
+
+    def scan(self, number: int) -> Fields:
+        """A scanned file under a number, looked at by the agent at once; without one only the paper was seen."""
+        legible = self._confirm("Terbaca jelas?", "Legible?", default=True)
         while True:
             name = self._ask("Berkas pindaian (kosong: hanya dilihat)", "Scanned file (empty: only seen)", empty=True)
             if not name:
-                return facts
-            try:
-                content = Path(name).expanduser().read_bytes()
-            except (OSError, RuntimeError):
-                # RuntimeError: the home folder of somebody who does not exist.
-                content = b""
-            if content:
-                mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
-                return facts | {
-                    "mime": mime,
-                    "size_bytes": len(content),
-                    "sha256": hashlib.sha256(content).hexdigest(),
-                }
+                return {"pages": self._pages(), "legible": legible}
+            found = self._sent(number, name)
+            if found is not None:
+                # Where the file does not tell, somebody has to.
+                pages = {} if found["pages"] else {"pages": self._pages()}
+                return {"attachment": number, "legible": legible, **pages}
+
+    def _sent(self, number: int, name: str) -> Mapping[str, Any] | None:
+        assert self._attach is not None, "told before the first question"
+        try:
+            return self._attach(number, Path(name).expanduser())
+        except (OSError, RuntimeError):
+            # RuntimeError: the home folder of somebody who does not exist.
             self._shell.say(
-                f"  ✗ {escape(name)} tidak dapat dibaca atau kosong; ketik lagi.",
-                "This file cannot be read or is empty; type it again.",
+                f"  ✗ {escape(name)} tidak dapat dibaca; ketik lagi.",
+                "This file cannot be read; type it again.",
                 "red",
             )
+            return None
 
     def _pages(self) -> int:
         while True:

@@ -122,25 +122,41 @@ def test_the_number_beside_an_open_claim_is_that_claim(tmp_path: Path, typed: st
     ]
 
 
-def test_a_scan_that_is_not_there_is_asked_for_again(tmp_path: Path) -> None:
-    """Pages, then the file: what cannot be right is said at the question, and nothing else is asked anew."""
-    (tmp_path / "kpj.pdf").write_bytes(b"%PDF drawing")
+def test_a_scan_that_cannot_be_taken_is_asked_for_again(tmp_path: Path) -> None:
+    """A file that is not there, or that the agent refuses: said at the question, and nothing else is asked anew."""
     (tmp_path / "empty.pdf").touch()
+    (tmp_path / "kpj.pdf").write_bytes(b"%PDF drawing")
     view = {"wanted_documents": [{"any_of": ["KPJ_CARD"], "mandatory": True}]}
     files = [str(tmp_path / name) for name in ("missing.pdf", "empty.pdf", "kpj.pdf")]
-    person, seen = at(tmp_path, "1", "abc", "0", "501", "2", "y", *files)
+    person, seen = at(tmp_path, "1", "y", *files)
+    sent: list[tuple[int, str]] = []
+
+    def attach(number: int, file: Path) -> Mapping[str, Any] | None:
+        sent.append((number, file.name))
+        return {"pages": 2} if file.read_bytes() else None
+
+    person.uploads(attach)
+    answer = person.answer(prompt_for("documents"), view, TABLES)
+    assert answer == {"documents": [{"type": "KPJ_CARD", "attachment": 0, "legible": True}]}
+    assert sent == [(0, "missing.pdf"), (0, "empty.pdf"), (0, "kpj.pdf")]
+    assert "missing.pdf tidak dapat dibaca" in seen.export_text()
+
+
+def test_pages_are_asked_only_where_a_scan_does_not_tell(tmp_path: Path) -> None:
+    """And what cannot be a number of pages is asked for again."""
+    (tmp_path / "kpj.pdf").write_bytes(b"%PDF drawing")
+    view = {"wanted_documents": [{"any_of": ["KPJ_CARD"], "mandatory": True}]}
+    person, seen = at(tmp_path, "1", "y", str(tmp_path / "kpj.pdf"), "abc", "0", "501", "2")
+    person.uploads(lambda _number, _file: {"pages": None})
     (document,) = person.answer(prompt_for("documents"), view, TABLES)["documents"]
-    assert (document["pages"], document["size_bytes"], document["mime"]) == (2, 12, "application/pdf")
-    shown = seen.export_text()
-    assert shown.count("Ketik angka 1 sampai 500") == 3
-    assert "missing.pdf tidak dapat dibaca" in shown
-    assert "empty.pdf tidak dapat dibaca" in shown
+    assert document["pages"] == 2
+    assert seen.export_text().count("Ketik angka 1 sampai 500") == 3
 
 
 def test_a_paper_that_was_only_seen_needs_no_file(tmp_path: Path) -> None:
-    """Enter at the file: no checksum, no size."""
+    """Enter at the file: nothing is sent, only its pages are counted."""
     view = {"wanted_documents": [{"any_of": ["KPJ_CARD"], "mandatory": True}]}
-    person, _ = at(tmp_path, "1", "", "n", "")
+    person, _ = at(tmp_path, "1", "n", "", "")
     answer = person.answer(prompt_for("documents"), view, TABLES)
     assert answer == {"documents": [{"type": "KPJ_CARD", "pages": 1, "legible": False}]}
 
