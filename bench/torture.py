@@ -102,7 +102,7 @@ PARTS: Mapping[str, Part] = {
     ),
     "any-order": Part(
         "devices and head office in any order of events, restored disk images among them",
-        lambda _, told: any_order(examples=500, steps=40, progress=told),
+        lambda _, told: any_order(examples=250, steps=40, progress=told),
         lambda _, told: any_order(examples=30, steps=25, derandomize=True, progress=told),
     ),
     "fuzz": Part(

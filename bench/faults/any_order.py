@@ -2,8 +2,9 @@
 
 Two devices with real queues, head office with its real ledger, all on disk in this process. Replies get lost, come
 twice or come late; programs restart; clocks jump by ten years; a device is put on the deny list and taken off; sticks
-are carried, twice and late and in any order; a disk image is put back. A restored device makes a second history under
-one key: head office must notice (lane frozen, alarm), and must lose neither of the two.
+are carried, twice and late and in any order; head office orders packets again, or a new epoch; a disk image is put
+back. A restored device makes a second history under one key: head office must notice (lane frozen, alarm), and must
+lose neither of the two.
 """
 
 import shutil
@@ -24,7 +25,9 @@ from bench.faults.history import Captured, Fault, Place, Violation, violations
 from bench.faults.parts import Progress, Result, quietly
 from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Office, Told, found_office, history_of, queue_of
 from bench.faults.wrong_builds import CREDULOUS, FORGETFUL, HASTY, UNWATCHFUL
-from head_office import custody
+from head_office import commands, custody
+from head_office.moment import to_ms
+from sync.commands import NewEpoch, Resend
 from sync.edge.head_office_client import Reply
 from sync.edge.outbox_row import ChainPosition
 from sync.edge.uploader import RoundOutcome
@@ -227,6 +230,18 @@ class AnyOrder(RuleBasedStateMachine):
         self._put_back(at)
         self.claim(at, lane, 200)
         self.round(at, "good")
+
+    @rule(at=st.integers(0, DEVICES - 1), lane=st.sampled_from(Lane), resend=st.booleans())
+    def office_gives_an_order(self, at: int, lane: Lane, resend: bool) -> None:
+        """Send everything of a chain again, or begin a new one; carried by the receipts to come."""
+        counts = next(one for one in self.devices[at].outbox.counts() if one.lane is lane)
+        order = (
+            Resend(lane=lane, epoch=counts.epoch, first_seq=1, last_seq=max(1, counts.next_seq - 1))
+            if resend
+            else NewEpoch(lane=lane, epoch=counts.epoch)
+        )
+        with self.office.ledger.transaction() as tx:
+            commands.queue(tx, self.devices[at].identity.device_id, order, now_ms=to_ms(self.now), by="bench")
 
     @rule(at=st.integers(0, DEVICES - 1))
     def stick_is_filled(self, at: int) -> None:

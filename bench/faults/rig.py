@@ -30,10 +30,14 @@ from head_office.moment import Clock as OfficeClock
 from head_office.moment import utc_now
 from sync.edge.breaker import Breaker
 from sync.edge.clock import Clock, HeadOfficeTime, SystemClock
+from sync.edge.commands import Commands
 from sync.edge.database import Database
+from sync.edge.frozen_lanes import FrozenLanes
 from sync.edge.head_office_client import Reply
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import ChainPosition, OutboxRow
+from sync.edge.queue_orders import QueueOrders
+from sync.edge.receipts import Receipts
 from sync.edge.reserve import Reserve
 from sync.edge.sealing import Sealer
 from sync.edge.stick import Stick
@@ -218,6 +222,7 @@ class Device:
         self.database = self._build.database(self.path)
         try:
             self.outbox = self._build.outbox(self.database)
+            orders = QueueOrders(self.outbox, on_resent=_unheard, on_new_epoch=_unheard)
             time = HeadOfficeTime(self.database, self.clock)
             self._sealer = Sealer(self.identity.device_id, self.identity.signer, self.identity.recipients, time)
             self.uploader = self._build.uploader(
@@ -231,6 +236,11 @@ class Device:
                 free_disk_bytes=lambda: 10**9,
                 versions={"agent": "0.1.0"},
                 draw=lambda: 0.5,
+                receipts=Receipts(
+                    self.outbox,
+                    frozen=FrozenLanes(self.database, self.clock),
+                    commands=Commands(self.database, self.clock, orders.handlers()),
+                ),
             )
             self.stick = Stick(
                 self.database,
@@ -301,6 +311,10 @@ class Device:
         while some := self.outbox.purge(later):
             gone += some
         return gone
+
+
+def _unheard(*_: object) -> None:
+    """The agent writes it into its audit record; there is none here."""
 
 
 def packet_id(number: int) -> UUID:
