@@ -1,10 +1,10 @@
 """Devices and head office in any order of events: hypothesis draws the events, the judge looks after each of them.
 
 Two devices with real queues, head office with its real ledger, all on disk in this process. Replies get lost, come
-twice or come late; programs restart; clocks jump by ten years; a device is put on the deny list and taken off; sticks
-are carried, twice and late and in any order; head office orders packets again, or a new epoch; a disk image is put
-back. A restored device makes a second history under one key: head office must notice (lane frozen, alarm), and must
-lose neither of the two.
+twice or come late; programs restart; clocks jump by ten years; a device is put on the deny list and taken off; keys
+are renewed; sticks are carried, twice and late and in any order; head office orders packets again, or a new epoch; a
+disk image is put back. A restored device makes a second history under one key: head office must notice (lane frozen,
+alarm), and must lose neither of the two.
 """
 
 import shutil
@@ -126,7 +126,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.now = START
         self.office = Office(self.folder / "office", self.build, clock=lambda: self.now)
         self.ears = Ears()
-        self.lines = [Line(self._way(identity)) for identity in self.founded.identities]
+        self.lines = [Line(self._way(at)) for at in range(DEVICES)]
         self.devices = [
             Device(
                 self.folder / f"agent-{number}.db", identity, self.lines[number],
@@ -139,9 +139,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.receipts_on_sticks: list[tuple[int, bytes]] = []
         self.number = 0
 
-    def _way(self, identity: Identity) -> Callable[[str, bytes], Reply]:
-        # Through the machine: head office may have been closed and opened since.
-        return lambda path, body: self.office.line(identity).post(path, body)
+    def _way(self, at: int) -> Callable[[str, bytes], Reply]:
+        # Through the machine: head office may have been opened anew, and the device may have other keys by then.
+        return lambda path, body: self.office.line(self.devices[at].identity).post(path, body)
 
     @initialize(count=st.integers(1, 3))
     def begin(self, count: int) -> None:
@@ -164,6 +164,16 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(at=st.integers(0, DEVICES - 1))
     def device_restarts(self, at: int) -> None:
         self.devices[at].close()
+        self.devices[at].open()
+        self._look()
+
+    @rule(at=st.integers(0, DEVICES - 1), kept=st.booleans())
+    def keys_are_renewed(self, at: int, kept: bool) -> None:
+        """What waits was signed with the old key; a device that dies before it keeps the new ones goes on with it."""
+        renewed = self.office.renew(self.devices[at].identity)
+        self.devices[at].close()
+        if kept:
+            self.devices[at].identity = renewed
         self.devices[at].open()
         self._look()
 

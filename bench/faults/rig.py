@@ -7,7 +7,7 @@ happened is written as marks, one line each, so that a child process that dies l
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,7 @@ from head_office.keys.recipients import load_recipients
 from head_office.ledger.sqlite import SqliteLedger
 from head_office.moment import Clock as OfficeClock
 from head_office.moment import utc_now
+from head_office.renewal import Renewals
 from sync.edge.breaker import Breaker
 from sync.edge.clock import Clock, HeadOfficeTime, SystemClock
 from sync.edge.commands import Commands
@@ -48,6 +49,7 @@ from sync.errors import Cause, HeadOfficeError, ReceiptError
 from sync.keys import PrivateKey, PublicKey, Signer, SoftwareSigner
 from sync.receipt import read_receipt, verify_receipt
 from sync.recipients import Recipient
+from sync.renewal import RenewRequest, decode_reply, sign_request
 
 SITE = Site(branch_code="KC01", kanwil_code="DKI", partner_code=None, site_type=SiteType.BRANCH)
 SMALL_RESERVE = 4 * 1024 * 1024
@@ -172,6 +174,23 @@ class Office:
             tuple(load_recipients(self.home)),
             enrolled.tls_certificate,
         )
+
+    def renew(self, identity: Identity) -> Identity:
+        """New keys and certificates for it. The first reply is lost: the same request brings the same answer."""
+        signing, tls = ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
+        request = RenewRequest(
+            device_id=identity.device_id,
+            nonce=os.urandom(16),
+            tls_csr=certificate_request(tls),
+            signing_csr=certificate_request(signing),
+        )
+        body = sign_request(request, identity.signer)
+        renewals = Renewals(self.ledger, self.registry, clock=self._clock)
+        first = renewals.renew(identity.tls_certificate, body)
+        if renewals.renew(identity.tls_certificate, body) != first:
+            raise ValueError("the same request was answered in two ways")
+        certificate = decode_reply(first).tls_certificate
+        return replace(identity, signer=SoftwareSigner(signing), tls_certificate=certificate)
 
     def line(self, identity: Identity) -> "DirectLine":
         """A client for that device, without a network."""
