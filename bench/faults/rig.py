@@ -54,6 +54,8 @@ from sync.renewal import RenewRequest, decode_reply, sign_request
 SITE = Site(branch_code="KC01", kanwil_code="DKI", partner_code=None, site_type=SiteType.BRANCH)
 SMALL_RESERVE = 4 * 1024 * 1024
 """The agent keeps 16 MB for packets of up to 400 kB; those of these tools are smaller."""
+FAILURES = 15
+"""Rounds in a row that may fail on a line that is good again: a loaded machine is slow, but not for a minute."""
 MOST_ROUNDS = 400
 """To drain a queue of a few hundred packets, whatever the batch size; more means that it does not drain."""
 
@@ -317,7 +319,7 @@ class Device:
             if not self.waiting():
                 return
             still = 0 if result.acked else still + 1
-            if still >= 3 and result.outcome is not RoundOutcome.FAILED:
+            if still >= (FAILURES if result.outcome is RoundOutcome.FAILED else 3):
                 return
 
     def waiting(self) -> int:
