@@ -22,7 +22,7 @@ from sync.edge.sealed_key import Seal
 app = typer.Typer(no_args_is_help=True, help="Who this device is: certificates and keys.")
 
 
-@app.command()
+@app.command("show")
 def show(
     *,
     config: ConfigOption = DEFAULT_SETTINGS,
@@ -36,7 +36,7 @@ def show(
         _print(shell, client.get("/v1/identity"))
 
 
-@app.command()
+@app.command("renew")
 def renew(
     *,
     config: ConfigOption = DEFAULT_SETTINGS,
@@ -48,7 +48,7 @@ def renew(
     _renew(Shell.open(config, as_json=as_json, lang=lang, token_file=token_file), new_keys=False)
 
 
-@app.command()
+@app.command("rotate")
 def rotate(
     *,
     config: ConfigOption = DEFAULT_SETTINGS,
