@@ -14,6 +14,7 @@ BENCHES = {
     "failover": "the database's primary killed under load: back in time, nothing lost, nothing twice",
     "speed": "time and memory, beside peers",
     "ingest": "head office taking in claims on each ledger, against verifying and inserting alone",
+    "outbox": "putting a packet beside bare SQLite; a queue of 10^3 to 10^6 packets",
     "link": "goodput over an emulated slow line, and memory while a long backlog drains",
     "torture": "every fault on every path of custody, each tool against wrong builds; `make torture`",
 }

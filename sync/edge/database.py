@@ -404,7 +404,8 @@ class Database:
     def _begin(self) -> Transaction:
         self._turn.acquire()
         try:
-            self._refuse_when_unusable()
+            if self._broken or self._lock_file < 0:
+                self._refuse_when_unusable()
             self._connection.execute(f"SAVEPOINT level_{self._depth}" if self._depth else "BEGIN IMMEDIATE")
         except BaseException as error:
             self._turn.release()
