@@ -12,6 +12,7 @@ object a line, reads commands from standard input, and takes everything down aga
     kill-primary      kill -9 of the primary's PostgreSQL; its Patroni and the machine live on
     kill-node         kill -9 of PostgreSQL and Patroni of the primary: the machine is gone
     kill-worker       kill -9 of one ingest worker
+    heal              wait until every node runs and a standby is synchronous; a node that was killed is started again
     quit              or the end of standard input
 """
 
@@ -440,6 +441,24 @@ class Cluster:
             time.sleep(LOOK_S)
         say("leads", node=leads.name, before=node.name, after_s=round(time.monotonic() - began, 2))
 
+    def heal(self) -> None:
+        """Start again what was killed with its machine, and wait until another failure could be borne."""
+        for node in self.nodes:
+            assert node.part is not None
+            if not node.part.alive():
+                node.part.start()
+        first = self.nodes[0].part
+        assert first is not None
+        began = time.monotonic()
+        self._wait("the cluster", first, self._is_whole)
+        say("healed", after_s=round(time.monotonic() - began, 2))
+
+    def _is_whole(self) -> bool:
+        states = [node.state().get("state") for node in self.nodes]
+        return all(state in ("running", "streaming") for state in states) and (
+            self._asynchronous or self._has_synchronous_standby()
+        )
+
     def status(self) -> None:
         """Say which node is what."""
         say(
@@ -532,6 +551,8 @@ def serve(cluster: Cluster) -> None:
             match word:
                 case "status":
                     cluster.status()
+                case "heal":
+                    cluster.heal()
                 case "hold-back":
                     cluster.hold_back()
                 case "kill-primary" | "kill-node":

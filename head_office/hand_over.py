@@ -5,7 +5,6 @@ are served. Between the two they are told to come later. What was stored here is
 packet that comes again, or late on a stick, is a duplicate there and no fork. Any interruption is safe, and each half
 may be repeated.
 
-
 The file has one JSON object a line and no personal data: names, certificates, chain heads, digests.
 """
 

@@ -129,8 +129,9 @@ class Service:
     module: str = "head_office.cli"
     before: tuple[str, ...] = ()
 
-    def start(self, port: int = 0) -> Link:
-        arguments = ("serve", "--home", str(self.home.folder), "--listen", f"127.0.0.1:{port}")
+    def start(self, port: int = 0, *, listen: str = "") -> Link:
+        """``listen`` in place of a port of this machine."""
+        arguments = ("serve", "--home", str(self.home.folder), "--listen", listen or f"127.0.0.1:{port}")
         self.log = (self.home.folder.parent / "serve.log").open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-m", self.module, *self.before, *arguments],
