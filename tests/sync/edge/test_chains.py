@@ -1,6 +1,7 @@
 """Several epochs in one lane, and packets that head office asks for again."""
 
 import os
+import sqlite3
 
 import pytest
 
@@ -153,6 +154,31 @@ def test_a_packet_left_behind_by_a_receipt_is_still_found(desk: Desk) -> None:
     settle(desk, verdict_on(rows[3]))
     assert due(desk) == []
     assert [row.seq for row in (desk.put(9), *due(desk))] == [5, 5]
+
+
+def test_looking_for_the_next_packet_begins_behind_what_is_settled(desk: Desk) -> None:
+    """A million packets in custody are not walked over at every round; one asked for again is looked for anew."""
+
+    def begins_at() -> int:
+        return int(desk.database.read("SELECT first_ready FROM outbox_chains WHERE lane = 'core'")[0][0])
+
+    rows = [desk.put(number) for number in range(3)]
+    settle(desk, *(verdict_on(row) for row in rows[:2]))
+    assert begins_at() == 3
+    settle(desk, verdict_on(rows[2]))
+    assert begins_at() == 4
+    desk.outbox.resend(Lane.CORE, rows[0].epoch, 2, 2)
+    assert begins_at() == 2
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ACCEPTED, Verdict.NOT_YOURS])
+def test_a_settled_packet_comes_back_by_an_order_and_by_nothing_else(desk: Desk, verdict: Verdict) -> None:
+    """The table wants the order counted on the row: a statement that only sets the state is refused."""
+    settle(desk, verdict_on(desk.put(1), verdict))
+    for statement in ("UPDATE outbox_rows SET state = 'READY'", "UPDATE outbox_rows SET state = 'READY', resends = 2"):
+        with pytest.raises(sqlite3.IntegrityError), desk.database.transaction() as tx:
+            tx.execute(statement)
+    assert due(desk) == []
 
 
 def test_a_waiting_packet_that_would_not_be_found_is_damage(desk: Desk) -> None:
