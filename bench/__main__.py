@@ -12,6 +12,7 @@ BENCHES = {
     "fuzz": "foreign bytes and arrays: no crash, no hang, no high score",
     "quality": "does quality predict refusals, and does guidance name the fault",
     "failover": "the database's primary killed under load: back in time, nothing lost, nothing twice",
+    "scale": "what a handshake, a poll and a packet cost head office, and a million devices with them",
     "speed": "time and memory, beside peers",
     "ingest": "head office taking in claims on each ledger, against verifying and inserting alone",
     "outbox": "putting a packet beside bare SQLite; a queue of 10^3 to 10^6 packets",
