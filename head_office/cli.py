@@ -16,6 +16,7 @@ from head_office import (
     claims,
     cli_clusters,
     cli_commands,
+    cli_custody,
     cli_documents,
     cli_identity,
     cli_quarantine,
@@ -65,6 +66,9 @@ for name, group in (
 app.add_typer(cli_identity.keys_app, name="keys")
 cli_identity.add_to(devices_app)
 cli_documents.add_to(claims_app, packets_app)
+
+for command in (cli_custody.export, cli_custody.pins, cli_custody.verify, cli_custody.relay):
+    app.command()(command)
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="MPOS_HEAD_OFFICE_HOME", help="Head office's folder: keys and ledger.")

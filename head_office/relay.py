@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from head_office.errors import HeadOfficeError, HomeError
+from head_office.errors import HeadOfficeError, HomeError, LedgerBrokenError, LedgerError
 from head_office.keys.home import read_private
 from head_office.ledger.base import Ledger, Row
 from head_office.moment import Clock, from_ms, to_ms
@@ -257,6 +257,13 @@ class Relay:
 
 
 def run(relay: Relay, wait: Callable[[float], bool]) -> None:
-    """Relay until ``wait(seconds)`` says that it is time to end."""
-    while not wait(relay.round().pause_s):
-        pass
+    """Relay until ``wait(seconds)`` says that it is time to end. A ledger that is busy or away is tried again."""
+    pause_s = 0.0
+    while not wait(pause_s):
+        try:
+            pause_s = relay.round().pause_s
+        except LedgerBrokenError:
+            raise
+        except LedgerError as error:
+            log.warning("the relay waits: %s", error)
+            pause_s = FIRST_PAUSE_S
