@@ -85,7 +85,7 @@ class Paper:
             if facts.get("documents"):
                 self._shell.say(
                     f"  {facts['documents']} dokumen menyusul di antrean dokumen.",
-                    f"{facts['documents']} documents follow in the documents queue.",
+                    f"{facts['documents']} document{'s' * (facts['documents'] != 1)} to follow in the documents queue.",
                     "green",
                 )
         self.findings(reply["blocks"], blocking=True)
@@ -114,7 +114,7 @@ class Paper:
     def _taken(self, name: str, facts: Mapping[str, Any]) -> None:
         kind, kilobytes = str(facts["media_type"]).rpartition("/")[2].upper(), max(1, round(facts["size_bytes"] / 1000))
         pages_id = f", {facts['pages']} halaman" if facts["pages"] else ""
-        pages_en = f", {facts['pages']} pages" if facts["pages"] else ""
+        pages_en = f", {facts['pages']} page{'s' * (facts['pages'] != 1)}" if facts["pages"] else ""
         self._shell.say(
             f"  {escape(name)}: {kind}{pages_id}, {kilobytes} kB.",
             f"{escape(name)}: {kind}{pages_en}, {kilobytes} kB.",

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from mpos_agent.demo.counter import VirtualCounter
+from mpos_agent.demo.scanned_paper import letter
 from mpos_agent.demo.stage import OPERATOR, SUPERVISOR, Stage, StageError, program, toml, wait_until
 
 ARRIVAL_TIMEOUT_S = 60.0
@@ -70,7 +71,7 @@ class Story:
         self._heading("1 · A claim whose finger matches", f"Holder on the chip: {holder} (synthetic)")
         self._counter.insert_card(HOLDER)
         self._counter.touch(2 * HOLDER)
-        self._claim("match", {})
+        self._claim("match", {}, {"PAKLARING": letter()})
         self._arrives(1)
 
     def _finger_that_differs(self) -> None:
@@ -117,14 +118,19 @@ class Story:
         table.add_row("make kiosk", "the same devices left running, to try commands on")
         self._console.print(table)
 
-    def _claim(self, name: str, form: Mapping[str, object]) -> None:
-        """One claim through the command line, its output shown as the operator sees it."""
+    def _claim(self, name: str, form: Mapping[str, object], scans: Mapping[str, bytes] | None = None) -> None:
+        """One claim through the command line, its output shown as the operator sees it; ``scans`` by kind (JPEG)."""
         answers = self._stage.folder / f"answers-{name}.toml"
-        answers.write_text(answers_toml(form))
+        files = {kind: self._stage.folder / f"{kind.lower()}.jpg" for kind in scans or {}}
+        for kind, file in files.items():
+            file.write_bytes((scans or {})[kind])
+        listed = "".join(f'[[documents]]\ntype = "{kind}"\nfile = "{file.name}"\n' for kind, file in files.items())
+        answers.write_text(answers_toml(form) + listed)
         self._console.print(f"[dim]$ mpos-agent claim --answers {answers.name}[/dim]")
         command = [*program("mpos-agent"), "claim", "--answers", str(answers), "--config", str(self._stage.config)]
         ran = subprocess.run(command, check=False, timeout=CLAIM_TIMEOUT_S, env=os.environ)
-        answers.unlink()
+        for file in (answers, *files.values()):
+            file.unlink()
         if ran.returncode != 0:
             raise StageError(f"the claim ended with {ran.returncode}")
 
@@ -135,8 +141,13 @@ class Story:
             ARRIVAL_TIMEOUT_S,
             f"head office should list {expected} claims",
         )
+        wait_until(
+            lambda: all(len(set(one["documents"].split("/"))) == 1 for one in self._stage.claims_at_head_office()),
+            ARRIVAL_TIMEOUT_S,
+            "every document should be complete",
+        )
         rows = self._stage.agent_json("outbox")["rows"]
-        newest = rows[0]
+        newest = next(row for row in rows if row["lane"] == "core")
         table = Table(title="Queue row and receipt", title_justify="left", show_header=False)
         table.add_row("packet", f"{newest['size_bytes']} bytes, signed and encrypted")
         table.add_row("queue row", f"lane {newest['lane']}, number {newest['seq']}, {newest['state']}")
@@ -144,6 +155,8 @@ class Story:
         table.add_row("receipt", f"{newest['receipt_no']}, signature verified over exactly these bytes")
         claim = next(one for one in self._stage.claims_at_head_office() if one["receipt_no"] == newest["receipt_no"])
         table.add_row("at head office", f"agenda {claim['agenda_no']}, {claim['path']}, {claim['status']}")
+        if not claim["documents"].endswith("/0"):
+            table.add_row("documents", f"{claim['documents']} complete: in parts of their own, after the claim")
         self._console.print(table)
 
     def _show(self, *command: str) -> None:

@@ -72,6 +72,8 @@ def documents_at_desk(stage: Stage) -> str:
 
 
 @pytest.mark.pcsc
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_claim_is_on_the_desk_before_its_documents_are(
     line: tuple[Stage, LinkProxy], counter: VirtualCounter, tmp_path: Path
 ) -> None:
