@@ -60,7 +60,11 @@ class Laptop:
         commands = Commands(
             self.database,
             clock,
-            {CommandName.ROTATE_KEYS: self.orders.rotate_keys, CommandName.DENY: self.orders.deny},
+            {
+                CommandName.ROTATE_KEYS: self.orders.rotate_keys,
+                CommandName.DENY: self.orders.deny,
+                CommandName.MOVE: self.keeper.move,
+            },
         )
         self.link = HeadOfficeLink(
             keeper=self.keeper,
