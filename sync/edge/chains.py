@@ -104,13 +104,13 @@ def check(database: Database, most_bytes: int | None = None) -> int:
     walked = 0
     for chain in database.read("SELECT id, lane, first_ready FROM outbox_chains ORDER BY id"):
         seq, previous = FIRST_SEQ, NO_HASH
-        for row in _links(database, chain["id"]):
-            place = f"{chain['lane']} {row['seq']}"
-            if row["seq"] != seq or row["prev_hash"] != previous:
-                raise ChainError(f"the chain is broken at {place}")
-            if row["state"] == "READY" and seq < chain["first_ready"]:
-                raise ChainError(f"{place} waits and would never be found")
-            seq, previous, walked = seq + 1, row["digest"], walked + 1
+        for found, state, prev_hash, digest in _links(database, chain["id"]):
+            if found != seq or prev_hash != previous:
+                raise ChainError(f"the chain is broken at {chain['lane']} {found}")
+            if state == "READY" and seq < chain["first_ready"]:
+                raise ChainError(f"{chain['lane']} {found} waits and would never be found")
+            seq, previous = seq + 1, digest
+        walked += seq - FIRST_SEQ
         _check_bytes(database, chain, most_bytes)
     return walked
 
