@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from bench.faults import traced
-from bench.faults.cycle import some_claims
+from bench.faults.cycle import early_checkpoints, some_claims
 from bench.faults.file_recorder import ARGUMENTS, CUTS, Disk, Files, Mark, Step, read_files, read_trace, write_files
 from bench.faults.history import Fault, Violation, violations
 from bench.faults.parts import Progress, Result, quietly
@@ -75,7 +75,8 @@ class _Recorded:
         office = Office(self._live / "office", self._build)
         line = office.line(self._identity)
         device = Device(self._live / "agent.db", self._identity, line, build=self._build, marks=Marks(handle))
-        some_claims(device, 1, PACKETS)
+        with early_checkpoints():
+            some_claims(device, 1, PACKETS)
         device.put(PACKETS + 1)
 
     def replay(

@@ -13,7 +13,7 @@ from random import Random
 
 from bench.faults import own_namespace
 from bench.faults.block_recorder import DISK, mounted_image, read_log, recording
-from bench.faults.cycle import some_claims
+from bench.faults.cycle import early_checkpoints, some_claims
 from bench.faults.file_recorder import CUTS, Disk, Mark, Step
 from bench.faults.history import Fault, Violation
 from bench.faults.parts import Progress, Result, quietly
@@ -96,7 +96,8 @@ def _live_through(mounted: Path, identity: Identity, build: Build, marks: Marks)
     office = Office(mounted / "office", build)
     device = Device(mounted / "agent.db", identity, office.line(identity), build=build, marks=marks)
     try:
-        some_claims(device, 1, PACKETS)
+        with early_checkpoints():
+            some_claims(device, 1, PACKETS)
         device.put(PACKETS + 1)
     finally:
         device.close()
