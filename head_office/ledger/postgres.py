@@ -10,9 +10,11 @@ as if all were well). The last is an error of its own: the device is told to com
 packets tell then which of the two it was.
 """
 
+import logging
 import queue
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -37,10 +39,13 @@ from head_office.keys.home import read_private
 from head_office.ledger.base import Row, T, Transaction, Value
 from head_office.ledger.migrations.apply import VERSION_QUERY, newest, upgrade
 
+log = logging.getLogger(__name__)
+
 CONNECTIONS = 8  # A batch keeps one busy for milliseconds; more than the server has cores only wait there.
 CONNECT_S = 5  # A node that does not answer a connection in that time is being failed over.
 WAIT_FOR_CONNECTION_S = 30.0  # All busy for half a minute is a fault, not load.
-STATEMENT_MS = 30_000  # Milliseconds are usual. Also bounds how long COMMIT waits for a standby that is gone.
+STATEMENT_MS = 30_000  # Milliseconds are usual.
+COMMIT_S = 30.0  # How long COMMIT may wait for a standby that is gone: the server's own time-outs leave it out.
 LOCK_MS = 10_000  # A device's row is held for one batch; ten seconds is a writer that stands still.
 IDLE_IN_TRANSACTION_MS = 60_000  # A process stopped in the middle must not hold its rows for ever.
 LEAST_VERSION = 150_000
@@ -138,6 +143,7 @@ class PostgresLedger:
         synchronous_commit: str = "on",
         statement_ms: int = STATEMENT_MS,
         lock_ms: int = LOCK_MS,
+        commit_s: float = COMMIT_S,
     ) -> None:
         """Connect, check what durability rests on, bring the schema up to date.
 
@@ -164,6 +170,7 @@ class PostgresLedger:
         self._synchronous_commit = synchronous_commit
         self._idle: queue.LifoQueue[psycopg.Connection[Any]] = queue.LifoQueue()
         self._places = threading.BoundedSemaphore(connections)
+        self._commits = _Commits(commit_s)
         self._migrate()
 
     def __repr__(self) -> str:
@@ -272,7 +279,8 @@ class PostgresLedger:
 
         connection.add_notice_handler(heard)
         try:
-            done = connection.execute("COMMIT").statusmessage
+            with self._commits.under_way(connection):
+                done = connection.execute("COMMIT").statusmessage
         except psycopg.Error as error:
             if (error.sqlstate or "")[:2] in NOT_COMMITTED:
                 raise
@@ -308,6 +316,7 @@ class PostgresLedger:
             self._set_up(connection)
 
     def close(self) -> None:
+        self._commits.stop()
         self._drop_idle()
 
     def _migrate(self) -> None:
@@ -326,6 +335,39 @@ class PostgresLedger:
         connection.autocommit = False
         connection.row_factory = psycopg.rows.tuple_row
         return connection
+
+
+class _Commits:
+    """Ends commits that wait too long, by asking the server to: it then answers with a warning."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._since: dict[psycopg.Connection[Any], float] = {}
+        self._stopping = threading.Event()
+        self._watch: threading.Thread | None = None
+
+    @contextmanager
+    def under_way(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        if self._watch is None:
+            self._watch = threading.Thread(target=self._end_old_ones, name="commits", daemon=True)
+            self._watch.start()
+        self._since[connection] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._since.pop(connection, None)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _end_old_ones(self) -> None:
+        while not self._stopping.wait(self._longest_s / 4):
+            for connection, since in list(self._since.items()):
+                if time.monotonic() - since > self._longest_s:
+                    try:
+                        connection.cancel_safe(timeout=CONNECT_S)
+                    except psycopg.Error as error:
+                        log.warning("a commit that hangs could not be ended: %s", _first_line(error))
 
 
 def shown(address: str) -> str:
