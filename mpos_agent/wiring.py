@@ -56,6 +56,7 @@ from sync.edge.outbox_row import OutboxRow
 from sync.edge.receipts import Receipts
 from sync.edge.reserve import Reserve
 from sync.edge.sealed_key import Seal
+from sync.envelope import Lane
 from sync.errors import StorageFullError, StorageReadOnlyError
 from sync.keys import Algorithm
 from sync.packet import ClaimPacket, TimeZone
@@ -92,7 +93,9 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
 
     def settled(row: OutboxRow) -> None:
         assert row.verdict is not None, "what settles a packet is its verdict"
-        audit.record(Act.PACKET_SETTLED, claim_id=str(row.packet_id), digest=row.digest, verdict=row.verdict)
+        # A part of a document is no claim; its digest tells which it is.
+        claim_id = str(row.packet_id) if row.lane is Lane.CORE else None
+        audit.record(Act.PACKET_SETTLED, claim_id=claim_id, digest=row.digest, verdict=row.verdict)
 
     outbox = Outbox(database, device_clock, on_settled=settled)
     days = settings.upload.retention_days

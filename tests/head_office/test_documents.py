@@ -147,6 +147,10 @@ def test_the_same_part_in_another_envelope_counts_once(office: Office) -> None:
     one = shown(office, device)[0]
     assert (one.state, one.have) == (DocumentState.WAITING, 2)
     assert reasons(office) == []
+    opened = office.ledger.read(
+        "SELECT opening, opening_reason FROM packets WHERE lane = 'documents' ORDER BY receipt_no"
+    )
+    assert [tuple(row) for row in opened] == [("OPENED", None)] * 2 + [("OPENED", "part_again")] * 2
 
 
 def test_other_content_under_the_same_number_is_set_aside(office: Office) -> None:
