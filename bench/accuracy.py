@@ -13,9 +13,10 @@ from rich.progress import track
 
 from bench.datasets import DPI, FVC2000, FVC2002, impostors_and_mates, our_templates, pictures
 from bench.det_plot import det_plot
-from bench.rates import TARGETS, Comparisons, curve, intervals, pooled, share_accepted
+from bench.rates import TARGETS, Comparisons, curve, intervals, pooled
 from bench.report import heading, table
-from matcher import THRESHOLDS, Network
+from bench.thresholds import THRESHOLD_COLUMNS, threshold_rows
+from matcher import Network
 from matcher.compare.pipeline import compare, prepare
 from tests.peer_nbis import Nbis
 
@@ -68,12 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     columns = ["matcher", "folder", "EER", *(f"FNMR at FMR {100 * target:g} %" for target in TARGETS)]
     print(table(columns, [row for label, parts in sides.items() for row in report(label, parts, options.draws)]))
     print("\nFalse match rate measured at our thresholds, % of strangers accepted\n")
-    rows = [
-        [part.folder, *(f"{100 * share_accepted([part], value, mated=False):.3f}" for value in THRESHOLDS.values())]
-        for part in mine
-    ]
-    rows.append(["all", *(f"{100 * share_accepted(mine, value, mated=False):.3f}" for value in THRESHOLDS.values())])
-    print(table(["folder", *THRESHOLDS], rows))
+    print(table(THRESHOLD_COLUMNS, threshold_rows("ours", mine)))
     if options.plot:
         curves = {
             f"{label} {year}": pooled([part for part in parts if part.folder in folders])

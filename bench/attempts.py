@@ -5,10 +5,12 @@ Strangers are drawn from the real prints: every draw takes a gallery impression 
 somebody would who tries what fits. ``two templates``: each of three attempts against both templates of a person.
 ``two fingers``: one stranger's two fingers against the two of another (fingers of a folder paired by their numbers).
 Mates are drawn the same way. Accepted: the share whose fused score reaches a threshold.
+
+A second table is a claim at the counter against chip-like templates of every extractor: see ``bench/claim_series.py``.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -16,9 +18,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from bench.datasets import DPI, our_templates
+from bench.claim_series import CLAIM_CAPTION, CLAIM_COLUMNS, claim_rows
+from bench.datasets import DPI, Name, our_templates
 from bench.report import heading, table
-from matcher import THRESHOLDS, Network, Score
+from matcher import THRESHOLDS, Network, Score, Template
 from matcher.compare.calibration import scored
 from matcher.compare.fusion import fuse_attempts, fuse_fingers
 from matcher.compare.pipeline import compare, prepare
@@ -29,9 +32,8 @@ Draw = Callable[[Values, Generator, bool], Score]
 ATTEMPTS = 3
 
 
-def all_values(folder: str, network: Network) -> Values:
+def all_values(folder: str, templates: Mapping[Name, Template]) -> Values:
     """Every impression of a folder against every other."""
-    templates = our_templates(folder, network)
     fingers = sorted({name.finger for name in templates})
     impressions = sorted({name.impression for name in templates})
     prepared = [prepare(template) for _, template in sorted(templates.items())]
@@ -122,7 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=100_000, help="draws of strangers; a tenth of it of mates")
     options = parser.parse_args(arguments)
     network = Network.load()
-    everything = [all_values(folder, network) for folder in options.folders]
+    templates = {folder: our_templates(folder, network) for folder in options.folders}
+    everything = [all_values(folder, own) for folder, own in templates.items()]
     generator = np.random.default_rng(1)
     print(heading("series of attempts and two fingers, % accepted") + "\n")
     for who, mated, draws in (("strangers", False, options.draws), ("mates", True, options.draws // 10)):
@@ -131,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, draw in track(DRAWS.items(), description=who, console=Console(stderr=True), transient=True)
         ]
         print(table([who, *THRESHOLDS], rows) + "\n")
+    print(CLAIM_CAPTION + "\n")
+    print(table(CLAIM_COLUMNS, list(claim_rows(templates, options.draws // 10))))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """``python -m bench calibrate``: fit the weights of the score, and what a score means. Prints lines to paste.
 
 Weights: logistic regression of "one finger" on the evidence of whole prints, ours against ours and against foreign and
-chip-like templates. How far they carry over is shown with the folder and the extractor judged left out of the fit.
+chip-like templates. Level: what one stranger in a hundred reaches, by quantile regression on the parts of the evidence
+that say how easily the two meet by chance, every folder and gallery counting the same; the weights are taken minus it.
+How far both carry over is shown with the folder and the extractor judged left out of the fit.
 Smallness: the weight under which small windows cut from prints reach the 0.1 % threshold as often as whole prints.
 Meaning: shares of strangers at given raw scores, every folder and gallery counting the same, then an exponential tail
 (maximum likelihood above the 0.1 % point). Cross-validated by finger: fitted without a fifth of the fingers, measured
@@ -10,7 +12,7 @@ on the pairs those fingers are in.
 
 import argparse
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +30,14 @@ from matcher.compare import parameters as par
 from matcher.compare.pipeline import evidence_between, prepare
 from tests.peer_nbis import Nbis
 
-PARTS = ("share", "information", "flow", "fewer", "more")
+PARTS = ("share", "information", "chance", "fewer", "more", "spacing")
+"""Fitted."""
+COLUMNS = (*PARTS, "order")
+LEVELLED = (2, 3, 4, 5)
+"""The parts strangers are levelled by: all that do not count what matched."""
+LEVEL = 0.99
+LEVEL_WIDTH = 0.35
+"""Raw score over which the corner of the quantile's loss is rounded, so that Newton's method finds its minimum."""
 SHARES = (0.5, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 """Of strangers, at which the raw score is noted down; beyond the last the tail takes over."""
 TAIL_FROM = 0.001
@@ -40,7 +49,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """Evidence of all pairs of one folder and one gallery: (n, 5), and the finger numbers of both sides."""
+    """Evidence of all pairs of one folder and one gallery: (n, 7), and the finger numbers of both sides."""
 
     gallery: str
     folder: str
@@ -109,15 +118,24 @@ def group(
             continue
         found = evidence_between(one[a], two[b])
         if found is not None:
-            rows.append([getattr(found, part) for part in PARTS])
+            rows.append([getattr(found, part) for part in COLUMNS])
             first.append(numbers[a.finger])
             second.append(numbers[b.finger])
     return Group(gallery, folder, np.array(rows), np.array(first, dtype=np.intp), np.array(second, dtype=np.intp))
 
 
+def fitted(groups: Sequence[Group]) -> Real:
+    """Weights of the evidence and the constant: the logistic regression minus the strangers' level."""
+    weights = logistic(groups)
+    level = strangers_level(groups, weights)
+    weights[list(LEVELLED)] -= level[:-1]
+    weights[-1] -= level[-1]
+    return weights
+
+
 def logistic(groups: Sequence[Group]) -> Real:
     """Weights of the evidence and the constant, by Newton's method with a little ridge; every pair counts the same."""
-    evidence = np.concatenate([floored(group) for group in groups])
+    evidence = np.concatenate([group.evidence[:, : len(PARTS)] for group in groups])
     mated = np.concatenate([group.mated for group in groups]).astype(np.float64)
     middle, spread = evidence.mean(axis=0), evidence.std(axis=0) + 1e-9
     design = np.column_stack([(evidence - middle) / spread, np.ones(len(evidence))])
@@ -125,8 +143,10 @@ def logistic(groups: Sequence[Group]) -> Real:
     weights = np.zeros(design.shape[1])
     for _ in range(25):
         probability = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        curvature = (design * (probability * (1 - probability) + 1e-9)[:, None]).T @ design + penalty
-        step = np.linalg.solve(curvature, design.T @ (mated - probability) - penalty @ weights)
+        # Strangers are most of the pairs; a mate counts twice as much as one of them.
+        counted = np.where(mated > 0, 1.0, 0.5)
+        curvature = (design * (counted * probability * (1 - probability) + 1e-9)[:, None]).T @ design + penalty
+        step = np.linalg.solve(curvature, design.T @ (counted * (mated - probability)) - penalty @ weights)
         weights = weights + step
         if np.abs(step).max() < 1e-6:
             break
@@ -134,17 +154,36 @@ def logistic(groups: Sequence[Group]) -> Real:
     return np.append(scaled, weights[-1] - scaled @ middle)
 
 
-def floored(group: Group) -> Real:
-    """The evidence as it is weighed: few minutiae do not count in favour."""
-    least = np.zeros(len(PARTS)) - np.inf
-    least[[PARTS.index("fewer"), PARTS.index("more")]] = np.log1p(par.TRUST_FLOOR)
-    return np.maximum(group.evidence, least)
+def strangers_level(groups: Sequence[Group], weights: Real) -> Real:
+    """The raw score one stranger in a hundred reaches, as weights of ``LEVELLED`` and a constant.
+
+    Quantile regression: the pinball loss, its corner rounded logistically, by Newton's method.
+    """
+    evidence = np.concatenate([group.evidence[~group.mated][:, LEVELLED] for group in groups])
+    score = np.concatenate([raw(group, weights, 0.0)[~group.mated] for group in groups])
+    counted = np.concatenate([np.full(int((~group.mated).sum()), 1.0 / (~group.mated).sum()) for group in groups])
+    counted /= counted.sum()
+    middle, spread = evidence.mean(axis=0), evidence.std(axis=0) + 1e-9
+    design = np.column_stack([(evidence - middle) / spread, np.ones(len(evidence))])
+    level = np.append(np.zeros(len(LEVELLED)), np.quantile(score, LEVEL))
+    for _ in range(80):
+        below = 1 / (1 + np.exp(-np.clip((design @ level - score) / LEVEL_WIDTH, -40, 40)))
+        slope = counted * below * (1 - below) / LEVEL_WIDTH
+        curvature = (design * slope[:, None]).T @ design + 1e-6 * np.eye(len(level))
+        step = np.linalg.solve(curvature, design.T @ (counted * (below - LEVEL)))
+        level = level - step * min(1.0, 1.0 / np.abs(step).max())
+        if np.abs(step).max() < 1e-5:
+            break
+    scaled = level[:-1] / spread
+    return np.append(scaled, level[-1] - scaled @ middle)
 
 
 def raw(group: Group, weights: Real, small: float) -> Real:
     """Raw scores, as ``matcher.compare.scoring`` makes them."""
     short = np.maximum(0.0, np.log1p(par.SMALL_TRUST) - group.evidence[:, PARTS.index("fewer")])
-    scores: Real = floored(group) @ weights[:-1] + weights[-1] + small * short
+    disorder = np.maximum(0.0, par.ORDERLY - group.evidence[:, COLUMNS.index("order")])
+    fitted_part = group.evidence[:, : len(PARTS)] @ weights[:-1] + weights[-1]
+    scores: Real = fitted_part + small * short + par.WEIGHT_DISORDER * disorder
     return scores
 
 
@@ -160,13 +199,13 @@ def strangers(groups: Sequence[Group], weights: Real, small: float) -> tuple[Rea
 def smallness(groups: Sequence[Group], weights: Real) -> float:
     """The weight at which strangers' windows reach the 0.1 % threshold of whole prints that often (bisection)."""
     whole = [group for group in groups if not group.window]
-    low, high = -8.0, 0.0
+    low, high, fewer = -8.0, 0.0, PARTS.index("fewer")
     for _ in range(30):
         middle = (low + high) / 2
         score, share = strangers(whole, weights, middle)
         threshold = score[np.searchsorted(np.cumsum(share), TAIL_FROM)]
         tiny = [
-            raw(group, weights, middle)[~group.mated & (group.evidence[:, 3] < np.log1p(par.SMALL_TRUST))]
+            raw(group, weights, middle)[~group.mated & (group.evidence[:, fewer] < np.log1p(par.SMALL_TRUST))]
             for group in groups
             if group.window
         ]
@@ -216,11 +255,15 @@ def by_finger(groups: Sequence[Group], weights: Real, small: float) -> list[list
     ]
 
 
+def family(group: Group) -> str:
+    """The extractor of a gallery, as on chip or not."""
+    return group.gallery.split(maxsplit=1)[0]
+
+
 def left_out(groups: Sequence[Group], weights: Real, small: float) -> Iterator[list[str]]:
     """FNMR of each gallery, with weights from everything and from other folders and other extractors only."""
     for gallery in dict.fromkeys(group.gallery for group in groups):
         mine = [group for group in groups if group.gallery == gallery]
-        family = gallery.split(maxsplit=1)[0]
         figures = []
         for alone in (False, True):
             scores = []
@@ -228,12 +271,38 @@ def left_out(groups: Sequence[Group], weights: Real, small: float) -> Iterator[l
                 others = [
                     other
                     for other in groups
-                    if other.folder != group.folder and (family == "ours" or not other.gallery.startswith(family))
+                    if other.folder != group.folder and (family(group) == "ours" or family(other) != family(group))
                 ]
-                scores.append(raw(group, logistic(others) if alone else weights, small))
+                scores.append(raw(group, fitted(others) if alone else weights, small))
             rates = curve(np.concatenate(scores), np.concatenate([group.mated for group in mine]))
             figures += [f"{100 * rates.fnmr_at(target):.2f}" for target in TARGETS[:2]]
         yield [gallery, *figures]
+
+
+def carried_over(groups: Sequence[Group], weights: Real, small: float) -> Iterator[list[str]]:
+    """Folders and galleries whose measured false match rate lies within a factor of two of the named one.
+
+    With weights, level and meaning from everything, from other folders only, and from other extractors only.
+    """
+    kinds: dict[str, Callable[[Group], str]] = {
+        "nothing": lambda group: f"{group.gallery} {group.folder}",
+        "its folder": lambda group: group.folder,
+        "its extractor": family,
+    }
+    for what, kind in kinds.items():
+        ratios = []
+        for out in dict.fromkeys(kind(group) for group in groups):
+            others = groups if what == "nothing" else [group for group in groups if kind(group) != out]
+            mine = weights if what == "nothing" else fitted(others)
+            knots, tail = meaning(*strangers(others, mine, small))
+            for group in groups:
+                if kind(group) == out:
+                    named = decades(raw(group, mine, small)[~group.mated], knots, tail)
+                    ratios.append([(named >= reach).mean() * 10**reach for reach in (2, 2.5, 3)])
+        found = np.array(ratios)
+        inside = ((found >= 0.5) & (found <= 2.0)).sum(axis=0)
+        off = np.sqrt((np.log(np.maximum(found, 0.1)) ** 2).mean(axis=0))
+        yield [what, *(f"{n} of {len(found)}, {np.exp(x):.2f}" for n, x in zip(inside, off, strict=True))]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -243,19 +312,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     groups = collect(options.share)
     whole = [group for group in groups if not group.window]
-    weights = logistic(whole)
+    weights = fitted(whole)
     small = smallness(groups, weights)
     knots, tail = meaning(*strangers(whole, weights, small))
     print(heading("calibration") + "\n")
     print(f"{sum(len(group.first) for group in whole)} pairs of whole prints, {len(whole)} folders and galleries\n")
     for part, weight in zip((*PARTS, "constant"), weights, strict=True):
-        print(f"WEIGHT_{part.upper()}: Final = {weight:.3f}")
+        print(f"WEIGHT_{part.upper()}: Final = {weight:.4f}")
     print(f"WEIGHT_SMALL: Final = {small:.2f}")
     print(f"RAW: Final = ({', '.join(f'{value:.2f}' for value in (-20.0, *knots))})")
     print(f"DECADES: Final = (0.0, {', '.join(f'{-np.log10(share):.3f}' for share in SHARES)})")
     print(f"TAIL: Final = {tail:.2f}\n")
     columns = ["gallery", "FNMR at 1 %", "at 0.1 %", "left out: at 1 %", "at 0.1 %"]
     print(table(columns, list(left_out(whole, weights, small))))
+    print("\nfolders and galleries within a factor of two of the named rate, and the usual factor off\n")
+    print(table(["left out of the fit", "at 1 %", "at 0.32 %", "at 0.1 %"], list(carried_over(whole, weights, small))))
     print("\nfalse match rate on fingers left out, %\n")
     print(table(["threshold", "measured", "measured / named"], by_finger(whole, weights, small)))
 

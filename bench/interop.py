@@ -1,8 +1,8 @@
 """``python -m bench interop``: our probes against other extractors' templates, and against them as on a chip.
 
 Galleries of fvc2002: each peer as it is, each peer and ourselves made chip-like (60 minutiae, all endings, qualities
-50 and 9, no picture size). Galleries of fvc2000: mindtct by nbis-python. Every probe is compared with every template
-of another name.
+50 and 9, no picture size). Galleries of fvc2000: mindtct by nbis-python as it is, it and ourselves made chip-like.
+Every probe is compared with every template of another name.
 """
 
 import argparse
@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.datasets import FVC2000, FVC2002, PEERS, Name, impostors_and_mates, our_templates, peer_templates, pictures
-from bench.rates import TARGETS, Comparisons, intervals, share_accepted
+from bench.rates import TARGETS, Comparisons, intervals
 from bench.report import heading, table
-from matcher import THRESHOLDS, Network, Template
+from bench.thresholds import THRESHOLD_COLUMNS, threshold_rows
+from matcher import Network, Template
 from matcher.chip_profile import as_on_chip
 from matcher.compare.pipeline import compare, prepare
 from matcher.iso19794 import decode
@@ -72,19 +73,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         galleries[name] = (FVC2002, partial(peer_templates, name))
         galleries[f"{name} as on chip"] = (FVC2002, partial(peer_on_chip, name))
     galleries["ours as on chip"] = (FVC2002, lambda folder: chip_like(probes[folder]))
+    galleries["ours as on chip, fvc2000"] = (FVC2000, lambda folder: chip_like(probes[folder]))
     galleries["mindtct, fvc2000"] = (FVC2000, partial(mindtct, peer))
+    galleries["mindtct as on chip, fvc2000"] = (FVC2000, lambda folder: chip_like(mindtct(peer, folder)))
     rows, rates = [], []
     for label, (folders, gallery) in galleries.items():
         parts = [against(label, folder, probes[folder], gallery(folder)) for folder in folders]
         equal, at = intervals(parts, options.draws)
         rows.append([label, str(equal), *(str(at[target]) for target in TARGETS)])
-        for name, group in [*((part.folder, [part]) for part in parts), ("pooled", parts)]:
-            shares = [f"{100 * share_accepted(group, value, mated=False):.3f}" for value in THRESHOLDS.values()]
-            rates.append([label, name, *shares])
+        rates += threshold_rows(label, parts)
     print(heading("our probes against other templates, %") + "\n")
     print(table(["gallery", "EER", *(f"FNMR at FMR {100 * target:g} %" for target in TARGETS)], rows))
     print("\nFalse match rate measured at our thresholds, % of strangers accepted\n")
-    print(table(["gallery", "folder", *THRESHOLDS], rates))
+    print(table(THRESHOLD_COLUMNS, rates))
 
 
 if __name__ == "__main__":

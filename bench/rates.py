@@ -6,6 +6,7 @@ FVC2000 report: the middle of the interval in which the two curves cross. Pairs 
 independent; intervals come from drawing whole fingers with replacement.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from bench.datasets import Name
 
 TARGETS = (1e-2, 1e-3, 1e-4)
 """False match rates asked for."""
+CLUSTER = 3.0
+"""Pairs of two strangers' fingers that come with each false match among them at 0.1 %, on average, itself counted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +75,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A rate with its 95 % interval, all as shares."""
+    """A rate with its 95 % interval, all as shares; printed in per cent."""
 
     value: float
     low: float
@@ -108,17 +111,50 @@ def intervals(parts: Sequence[Comparisons], draws: int = 200, seed: int = 1) -> 
     whole = curve(score, mated)
     drawn: list[tuple[float, ...]] = []
     for _ in range(draws):
-        weights = []
-        for part in parts:
-            fingers = int(max(part.first.max(), part.second.max())) + 1
-            times = np.bincount(generator.integers(0, fingers, fingers), minlength=fingers).astype(np.float64)
-            weights.append(np.where(part.mated, times[part.first], times[part.first] * times[part.second]))
-        again = curve(score, mated, np.concatenate(weights))
+        again = curve(score, mated, np.concatenate([drawn_weights(part, generator) for part in parts]))
         drawn.append((again.equal_error_rate(), *(again.fnmr_at(target) for target in TARGETS)))
     low, high = np.percentile(np.array(drawn), [2.5, 97.5], axis=0)
     values = (whole.equal_error_rate(), *(whole.fnmr_at(target) for target in TARGETS))
     rates = [Rate(value, float(below), float(above)) for value, below, above in zip(values, low, high, strict=True)]
     return rates[0], dict(zip(TARGETS, rates[1:], strict=True))
+
+
+def drawn_weights(part: Comparisons, generator: np.random.Generator) -> NDArray[np.float64]:
+    """How often each pair counts when as many fingers as there are are drawn with replacement."""
+    fingers = int(max(part.first.max(), part.second.max())) + 1
+    times = np.bincount(generator.integers(0, fingers, fingers), minlength=fingers).astype(np.float64)
+    return np.where(part.mated, times[part.first], times[part.first] * times[part.second])
+
+
+def strangers_accepted(part: Comparisons, threshold: float, draws: int = 1000, seed: int = 1) -> Rate:
+    """Share of strangers whose score reaches a threshold, with its 95 % interval over fingers drawn anew.
+
+    Where none or few do, drawing fingers anew cannot show how many might have: the upper end is then at least the
+    share of which seeing so few has a chance of 2.5 %, with ``CLUSTER`` pairs counting as one (Poisson).
+    """
+    generator = np.random.default_rng(seed)
+    strangers = ~part.mated
+    passed = (part.score >= threshold)[strangers]
+    shares = []
+    for _ in range(draws):
+        weight = drawn_weights(part, generator)[strangers]
+        shares.append((weight * passed).sum() / max(weight.sum(), 1.0))
+    low, high = np.percentile(shares, [2.5, 97.5])
+    few = CLUSTER * poisson_upper(passed.sum() / CLUSTER) / len(passed)
+    return Rate(float(passed.mean()), float(low), max(float(high), few))
+
+
+def poisson_upper(seen: float) -> float:
+    """Mean of which so few, or fewer, are seen with a chance of 2.5 % (after Wilson and Hilferty)."""
+    count = seen + 1.0
+    return float(count * (1 - 1 / (9 * count) + 1.96 / (3 * math.sqrt(count))) ** 3)
+
+
+def within_factor_of_two(rate: Rate, named: float) -> str:
+    """``yes`` by the point estimate, ``open`` where only the interval reaches the factor, ``no`` where it does not."""
+    if named / 2 <= rate.value <= named * 2:
+        return "yes"
+    return "open" if rate.low <= named * 2 and rate.high >= named / 2 else "no"
 
 
 def share_accepted(parts: Sequence[Comparisons], threshold: float, *, mated: bool) -> float:

@@ -66,22 +66,46 @@ def seed_poses(one: Prepared, two: Prepared, candidates: Candidates) -> list[Pos
 
 def best_pose(one: Prepared, two: Prepared, poses: list[Pose]) -> tuple[Pose, Real]:
     """The pose under which most reliable minutiae fall on one another, and how closely each on each."""
-    trust = np.sqrt(np.outer(one.reliability, two.reliability))
-    best, best_pose_, best_fit = -1.0, poses[0], trust
-    for pose in poses:
-        fit = _closeness(
-            one.position * pose.turn + pose.shift,
-            one.direction * pose.turn,
-            two,
-            spread=par.RIGID_SPREAD,
-            gate=par.RIGID_GATE,
-            turn_gate=par.RIGID_TURN_GATE,
-        )
-        trusted = fit * trust
-        count = min(trusted.max(axis=1).sum(), trusted.max(axis=0).sum())
-        if count > best:
-            best, best_pose_, best_fit = count, pose, fit
-    return best_pose_, best_fit
+    turns = np.array([pose.turn for pose in poses])[:, None]
+    shifts = np.array([pose.shift for pose in poses])[:, None]
+    counts = trusted_counts(one, two, one.position * turns + shifts, one.direction * turns)
+    pose = poses[int(counts.argmax())]
+    fit = _closeness(
+        one.position * pose.turn + pose.shift,
+        one.direction * pose.turn,
+        two,
+        spread=par.RIGID_SPREAD,
+        gate=par.RIGID_GATE,
+        turn_gate=par.RIGID_TURN_GATE,
+    )
+    return pose, fit
+
+
+def trusted_counts(one: Prepared, two: Prepared, position: Complex, direction: Complex) -> NDArray[np.float32]:
+    """How much of the first finger falls on the second, laid over it in k ways: the smaller side's trusted closeness.
+
+    Parameters
+    ----------
+    position, direction : (k, n) or, where all k share them, (1, n)
+        The first finger's minutiae in the frame of the second.
+
+    Returns
+    -------
+    (k,) float32
+        Single precision about the middle of the second finger is plenty.
+    """
+    middle = two.position.mean()
+    here, there = (position - middle).astype(np.complex64), (two.position - middle).astype(np.complex64)
+    ways, ways_there = direction.astype(np.complex64), two.direction.astype(np.complex64)
+    turn_cos = ways.real[:, :, None] * ways_there.real + ways.imag[:, :, None] * ways_there.imag
+    trusted = np.exp((turn_cos - np.float32(1)) * np.float32(1 / par.TURN_SPREAD**2))
+    trusted *= np.sqrt(np.outer(one.reliability, two.reliability)).astype(np.float32)
+    trusted *= turn_cos > np.float32(math.cos(par.RIGID_TURN_GATE))
+    off = (here.real[:, :, None] - there.real) ** 2 + (here.imag[:, :, None] - there.imag) ** 2
+    fit = np.exp(off * np.float32(-0.5 / par.RIGID_SPREAD**2)) * trusted
+    fit *= off < np.float32(par.RIGID_GATE**2)
+    counts: NDArray[np.float32] = np.minimum(fit.max(axis=2).sum(axis=1), fit.max(axis=1).sum(axis=1))
+    return counts
 
 
 def follow_skin(one: Prepared, two: Prepared, pose: Pose, fit: Real) -> Aligned:

@@ -1,15 +1,18 @@
 """What two fingers laid over one another say for and against being one."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matcher.compare import parameters as par
-from matcher.compare.alignment import Aligned, plane
+from matcher.compare.alignment import Aligned, trusted_counts
 from matcher.compare.prepared import OUTLINE_NORMALS, Prepared
 
 Real = NDArray[np.float64]
+
+_ASIDE = par.ASIDE * np.exp(2j * np.pi * np.arange(par.ASIDE_WAYS) / par.ASIDE_WAYS)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -18,16 +21,21 @@ class Evidence:
 
     share : minutiae matched, as a share of those both impressions should show, times how many; plus agreeing edges.
     information : nats; how surprising the matches are where minutiae are sparse, summed over both sides' logarithms.
-    flow : -1 to 1; how well the ridges run alike where nothing matched. Where they do, minutiae meet by chance.
-    fewer, more : logarithms of the trusted minutiae of the poorer and of the richer side: more minutiae, more chances.
+    chance : how much of the one finger still lies on the other when it is moved aside: what the same two densities and
+    the same run of ridges give without being one finger. Logarithm of the trusted closeness, the mean of several ways.
+    fewer, more : logarithms of the trusted minutiae of the poorer and of the richer side.
+    spacing : px; how far apart the minutiae of a side are from their nearest neighbours, the sum of both sides.
+    order : -1 to 1; how alike ridges run at neighbouring minutiae of a side, the lesser of both sides.
     matched : how many minutiae lie on one another.
     """
 
     share: float
     information: float
-    flow: float
+    chance: float
     fewer: float
     more: float
+    spacing: float
+    order: float
     matched: int
 
 
@@ -53,9 +61,11 @@ def weigh(one: Prepared, two: Prepared, aligned: Aligned) -> Evidence:
     return Evidence(
         share=float(np.log1p(share)),
         information=_information(aligned, apart),
-        flow=_flow(one, two, aligned, apart, (here, there)),
+        chance=_chance(one, two, aligned),
         fewer=min(total, total_there),
         more=max(total, total_there),
+        spacing=one.spacing + two.spacing,
+        order=min(one.order, two.order),
         matched=len(first),
     )
 
@@ -93,28 +103,7 @@ def _information(aligned: Aligned, apart: Real) -> float:
     )
 
 
-def _flow(
-    one: Prepared,
-    two: Prepared,
-    aligned: Aligned,
-    apart: Real,
-    common: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-) -> float:
-    """Agreement of each minutia's ridge direction with the other side's around it, matched pairs left out.
-
-    Ridge directions are directions doubled, so that the two ways along a ridge are one.
-    """
-    near = np.exp(-0.5 * (apart / par.FLOW_REACH) ** 2)
-    near[aligned.first, aligned.second] = 0.0
-    ridges, ridges_there = aligned.direction**2, two.direction**2
-    agree = seen = 0.0
-    for weight, own, other, trust, trust_other, inside in (
-        (near, ridges, ridges_there, one.reliability, two.reliability, common[0]),
-        (near.T, ridges_there, ridges, two.reliability, one.reliability, common[1]),
-    ):
-        trusted = weight * trust_other
-        total = trusted.sum(axis=1)
-        scale = trust / (total + par.FLOW_FLOOR)
-        agree += float((((trusted @ plane(other)) * plane(own)).sum(axis=1) * scale)[inside].sum())
-        seen += float((total * scale)[inside].sum())
-    return agree / max(seen, 1.0)
+def _chance(one: Prepared, two: Prepared, aligned: Aligned) -> float:
+    """What is left of the alignment with the first finger moved aside, the mean over ``ASIDE_WAYS`` ways."""
+    left = trusted_counts(one, two, aligned.position + _ASIDE[:, None], aligned.direction[None, :])
+    return max(math.log1p(float(left.mean())), par.CHANCE_FLOOR)

@@ -22,7 +22,8 @@ class Prepared:
     """One template as complex arrays: position ``x - iy`` (y up), direction ``exp(i angle)``.
 
     position, direction : (n,); reliability : (n,) 0 to 1; distance : (n, n) px; bearing : (n, n) unit vectors to each
-    neighbour in the minutia's own frame (0 where two coincide); outline : (k,) reach of the finger along
+    neighbour in the minutia's own frame (0 where two coincide); spacing : px, mean distance to the nearest
+    neighbour; order : -1 to 1, how alike ridges run at neighbours; outline : (k,) reach of the finger along
     ``OUTLINE_NORMALS``, px; cylinder : (n, d) float32 unit descriptors.
     """
 
@@ -31,6 +32,8 @@ class Prepared:
     reliability: Real
     distance: Real
     bearing: Complex
+    spacing: float
+    order: float
     outline: Real
     cylinder: NDArray[np.float32]
 
@@ -54,26 +57,61 @@ class Prepared:
 def prepare(template: Template) -> Prepared:
     """Reliabilities, pairwise geometry, outline and descriptors of the most reliable minutiae of ``template``.
 
-    Minutiae in a line or on a spot are none: no finger shows that.
+    Minutiae in a line or on a spot, evenly spaced, or all one way, are none: no finger shows that.
     """
     index = _distinct(template)
     position = template.x[index] - 1j * template.y[index]
-    trust = reliability(np.abs(position[None, :] - position[:, None]), template.quality[index])
+    distance = np.abs(position[None, :] - position[:, None])
+    trust = reliability(distance, template.quality[index])
     kept = np.argsort(-trust, kind="stable")[: par.MAX_MINUTIAE]
     kept = np.sort(kept[trust[kept] >= par.LEAST_RELIABILITY])
-    if _width(position[kept]) < par.LEAST_WIDTH:
-        kept = kept[:0]
-    index, position, trust = index[kept], position[kept], trust[kept]
     direction = np.exp(1j * template.angle[index])
+    if not _like_a_finger(position[kept], direction[kept], distance[np.ix_(kept, kept)]):
+        kept = kept[:0]
+    position, direction, trust, distance = position[kept], direction[kept], trust[kept], distance[np.ix_(kept, kept)]
     relative = (position[None, :] - position[:, None]) * np.conj(direction)[:, None]
-    distance = np.abs(relative)
-    bearing = relative / np.maximum(distance, 1e-9)
-    if index.size:
+    if kept.size:
         outline = np.max(np.real(position[:, None] * np.conj(OUTLINE_NORMALS)), axis=0)
     else:
         outline = np.zeros(par.OUTLINE_DIRECTIONS)
     turn = direction[None, :] * np.conj(direction)[:, None]
-    return Prepared(position, direction, trust, distance, bearing, outline, cylinders(relative, distance, turn, trust))
+    return Prepared(
+        position,
+        direction,
+        trust,
+        distance,
+        bearing=relative / np.maximum(distance, 1e-9),
+        spacing=float(np.clip(_nearest(distance).mean(), *par.SPACING_RANGE)) if kept.size else 0.0,
+        order=_order(distance, direction, trust),
+        outline=outline,
+        cylinder=cylinders(relative, distance, turn, trust),
+    )
+
+
+def _nearest(distance: Real) -> Real:
+    """Distance of each minutia to its nearest neighbour, px."""
+    nearest: Real = (distance + np.diag(np.full(distance.shape[0], np.inf))).min(axis=1)
+    return nearest
+
+
+def _like_a_finger(position: Complex, direction: Complex, distance: Real) -> bool:
+    """Neither in a line, nor evenly spaced, nor all one way."""
+    if _width(position) < par.LEAST_WIDTH:
+        return False
+    if len(position) < par.REGULAR_FROM:
+        return True
+    nearest = _nearest(distance)
+    regular = float(nearest.std()) < par.LEAST_IRREGULARITY * float(nearest.mean())
+    return not regular and abs((direction**2).mean()) < par.MOST_PARALLEL
+
+
+def _order(distance: Real, direction: Complex, trust: Real) -> float:
+    """How alike ridges run at neighbouring minutiae: mean cosine of the doubled angle between them, by trust."""
+    near = np.exp(-0.5 * (distance / par.ORDER_REACH) ** 2) * np.outer(trust, trust)
+    np.fill_diagonal(near, 0.0)
+    ridges = direction**2
+    agree = (ridges.real * (near @ ridges.real)).sum() + (ridges.imag * (near @ ridges.imag)).sum()
+    return float(agree / max(near.sum(), 1e-9))
 
 
 def _width(position: Complex) -> float:

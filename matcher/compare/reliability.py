@@ -25,11 +25,15 @@ def reliability(distance: NDArray[np.float64], quality: NDArray[np.float64]) -> 
     -----
     Minutiae crowd where an extractor reads scars, creases and noise as ridges: crowding is the sum over the others of
     exp(-distance^2 / 2 c^2). The reliability is logistic in it and, where qualities are given and differ, in quality.
+    Where there are only two qualities, as on cards, they are taken as better and worse, whatever numbers they are.
     Whoever stacks minutiae on one spot to meet any direction makes every one of them worthless.
     """
     crowding = np.exp(-0.5 * (distance / par.CROWD_REACH) ** 2).sum(axis=1) - 1.0
     rated = quality.size > 0 and bool(np.isfinite(quality).all())
-    if rated and np.ptp(quality) > par.QUALITY_DIFFERS:
+    if rated and np.ptp(quality) > par.QUALITY_DIFFERS and np.unique(quality).size == 2:
+        better = quality == quality.max()
+        odds = np.where(better, par.BETTER_ODDS, par.WORSE_ODDS) - par.TWO_LEVEL_CROWDING * crowding
+    elif rated and np.ptp(quality) > par.QUALITY_DIFFERS:
         odds = par.RATED_ODDS + par.RATED_QUALITY * quality / 100.0 - par.RATED_CROWDING * crowding
     else:
         odds = par.UNRATED_ODDS - par.UNRATED_CROWDING * crowding

@@ -5,7 +5,16 @@ import pytest
 
 from bench.datasets import Name
 from bench.det_plot import det_plot
-from bench.rates import Comparisons, curve, intervals, share_accepted
+from bench.rates import (
+    Comparisons,
+    Rate,
+    curve,
+    intervals,
+    poisson_upper,
+    share_accepted,
+    strangers_accepted,
+    within_factor_of_two,
+)
 
 
 def scores(seed: int, mates: int = 60, strangers: int = 900) -> tuple[np.ndarray, np.ndarray]:
@@ -69,6 +78,46 @@ def test_intervals_hold_the_rate_and_widen_with_fewer_fingers() -> None:
         assert rate.low <= rate.value <= rate.high
         widths.append(rate.high - rate.low)
     assert widths[1] < widths[0]
+
+
+def strangers_of(fingers: int, passed: int) -> Comparisons:
+    """Four impressions of each finger; so many pairs of strangers score 1, the others 0."""
+    names = [Name(str(finger), str(k)) for finger in range(fingers) for k in range(4)]
+    pairs = [(a, b) for k, a in enumerate(names) for b in names[k + 1 :] if a.finger != b.finger]
+    chosen = set(np.random.default_rng(6).permutation(len(pairs))[:passed].tolist())
+    return Comparisons.of("folder", pairs, [float(k in chosen) for k in range(len(pairs))])
+
+
+def test_the_interval_of_strangers_accepted_holds_their_share() -> None:
+    """More fingers, a narrower one."""
+    few, many = (strangers_accepted(strangers_of(fingers, passed), 0.5) for fingers, passed in ((6, 36), (24, 440)))
+    for rate in (few, many):
+        assert rate.low < rate.value < rate.high
+    assert many.high - many.low < few.high - few.low
+
+
+def test_no_stranger_accepted_does_not_prove_that_none_would_be() -> None:
+    """Of 240 pairs that come in threes, a share of 4 % may well show none."""
+    rate = strangers_accepted(strangers_of(6, 0), 0.5)
+    assert (rate.value, rate.low) == (0.0, 0.0)
+    assert 0.03 < rate.high < 0.06
+    assert poisson_upper(0.0) == pytest.approx(3.69, rel=0.01)
+    assert poisson_upper(4.0) == pytest.approx(10.24, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("rate", "answer"),
+    [
+        (Rate(0.0010, 0.0002, 0.003), "yes"),
+        (Rate(0.0021, 0.0002, 0.005), "open"),
+        (Rate(0.0000, 0.0, 0.0009), "open"),
+        (Rate(0.0000, 0.0, 0.0004), "no"),
+        (Rate(0.0040, 0.0022, 0.006), "no"),
+    ],
+)
+def test_within_a_factor_of_two(rate: Rate, answer: str) -> None:
+    """By the figure itself, possibly, or not."""
+    assert within_factor_of_two(rate, 0.001) == answer
 
 
 def test_the_picture_of_a_curve_is_a_picture() -> None:

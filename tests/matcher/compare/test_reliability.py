@@ -32,6 +32,16 @@ def test_one_quality_for_all_says_nothing() -> None:
     np.testing.assert_array_equal(reliability(far, np.array([9.0, np.nan, 80.0])), unknown)
 
 
+def test_two_qualities_are_better_and_worse_whatever_their_numbers() -> None:
+    """A card's 50 and 9 mean an order; a third quality, and the numbers mean something."""
+    far = distances(np.array([0.0, 100.0, 200.0]))
+    card = reliability(far, np.array([50.0, 9.0, 50.0]))
+    np.testing.assert_array_equal(card, reliability(far, np.array([90.0, 60.0, 90.0])))
+    assert card[0] == card[2] > card[1] + 0.2
+    fine = reliability(far, np.array([50.0, 9.0, 51.0]))
+    assert fine[2] > fine[0] > fine[1]
+
+
 def test_no_minutiae_no_reliabilities() -> None:
     """And no warning either."""
     assert reliability(np.zeros((0, 0)), np.zeros(0)).shape == (0,)

@@ -82,17 +82,21 @@ def test_the_best_attempt_counts() -> None:
     assert fused.matched == 20
 
 
-def test_two_fingers_keep_the_rate_they_name() -> None:
-    """Two independent strangers' fingers together pass as often as named, neither more nor much less."""
+@pytest.mark.parametrize("likeness", [0.0, 0.1])
+def test_two_fingers_keep_the_rate_they_name(likeness: float) -> None:
+    """Strangers pass no more often than named; nor where one person in ten has the same on both hands."""
     generator = np.random.default_rng(3)
-    values = np.array([fuse_fingers(*uniform_scores(generator, 2)).value for _ in range(60_000)])
-    assert np.mean(values >= THRESHOLDS["FMR_1%"]) == pytest.approx(0.01, rel=0.15)
+    passed, people = 0, 60_000
+    for _ in range(people):
+        right, left = uniform_scores(generator, 2)
+        passed += fuse_fingers(right, right if generator.random() < likeness else left).value >= THRESHOLDS["FMR_1%"]
+    assert 0.003 <= passed / people <= 0.01
 
 
 def test_two_fair_fingers_pass_together_and_a_good_one_carries_a_poor_one() -> None:
     """Neither fair finger would pass alone."""
     fair, good, poor = scored(25.0, 9), scored(60.0, 20), scored(1.0, 2)
-    assert fuse_fingers(fair, fair).value >= THRESHOLDS["FMR_0.01%"] - 1.5 > fair.value
-    assert fuse_fingers(good, poor).value >= THRESHOLDS["FMR_0.01%"]
+    assert fuse_fingers(fair, fair).value >= THRESHOLDS["FMR_0.1%"] > fair.value
+    assert fuse_fingers(good, poor).value >= THRESHOLDS["FMR_0.001%"]
     assert fuse_fingers(good, poor) == fuse_fingers(poor, good)
     assert fuse_fingers(no_match(), no_match()).false_match_rate == 1.0
