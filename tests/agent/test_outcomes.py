@@ -93,8 +93,8 @@ def test_a_refused_token_says_what_to_do_about_a_token() -> None:
     outcome = outcome_of(HeadOfficeError(Cause.REFUSED, "HTTP 403", refused_as="token_refused"))
     assert outcome.code == "head_office_token_refused"
     assert "token baru" in outcome.text_id
-    other = outcome_of(HeadOfficeError(Cause.REFUSED, "HTTP 403", refused_as="device_blocked"))
-    assert (other.code, "device_blocked" in other.detail) == ("head_office_refused", True)
+    other = outcome_of(HeadOfficeError(Cause.REFUSED, "HTTP 403", refused_as="not_your_checkpoint"))
+    assert (other.code, "not_your_checkpoint" in other.detail) == ("head_office_refused", True)
 
 
 @pytest.mark.parametrize("finding", [*Block, *Caution], ids=lambda finding: finding.value)
