@@ -1,7 +1,10 @@
 """What head office makes of a batch: taken, repeated, asked for again, or set aside with a reason."""
 
+import hashlib
+import json
 import os
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -15,6 +18,7 @@ from head_office.errors import (
     UnknownVersionError,
 )
 from head_office.ingest import Ingest
+from head_office.moment import to_ms
 from sync import cbor
 from sync.envelope import NO_HASH, Lane, envelope_digest
 from sync.envelope import seal as wire_seal
@@ -371,3 +375,77 @@ def test_what_one_device_is_told_does_not_depend_on_what_others_sent(office: Off
         for receipt in (known, unknown)
     ]
     assert shown[0] == shown[1]
+
+
+def last_seen(office: Office) -> object:
+    return office.ledger.read("SELECT last_seen_at FROM devices")[0]["last_seen_at"]
+
+
+def test_a_device_that_only_asks_costs_no_flush(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answered from what is stored; written at most once a minute, or with the next batch, or when the service ends."""
+    device = office.device()
+    office.receive(device, device.seal())
+    seen = last_seen(office)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a transaction for an idle poll")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(office.ledger, "together", refuse)
+        patched.setattr(office.ledger, "transaction", refuse)
+        for _ in range(5):
+            office.clock.advance(seconds=10)
+            receipt = office.receive(device)
+            assert [head.next_seq for head in receipt.lanes if head.lane is Lane.CORE] == [2]
+    assert last_seen(office) == seen
+    office.clock.advance(seconds=30)
+    office.receive(device)
+    noted = last_seen(office)
+    assert noted == to_ms(office.clock())
+    office.clock.advance(seconds=5)
+    office.receive(device)
+    assert last_seen(office) == noted
+    office.ingest.close()
+    assert last_seen(office) == to_ms(office.clock())
+
+
+def test_an_idle_poll_of_a_blocked_device_is_refused_all_the_same(office: Office) -> None:
+    """The deny list is asked at each request."""
+    device = office.device()
+    office.receive(device, device.seal())
+    office.receive(device)
+    office.registry.block(device.device_id, "lost", by="test")
+    with pytest.raises(DeviceBlockedError):
+        office.receive(device)
+
+
+def test_a_packet_is_kept_as_it_came_whatever_becomes_of_it(office: Office) -> None:
+    """Accepted, forked, spoilt, opened or set aside: the stored bytes have the digest of those that were sent."""
+    device = office.device()
+    good, rubbish = device.seal(number=1), device.seal(b"\xff")
+    spoilt = bytearray(device.seal(number=3))
+    spoilt[-1] ^= 1
+    behind = device.seal(number=4)
+    fork = wire_seal(b"\xf6", device.header(seq=2, prev_hash=envelope_digest(good)), device.signer, device.recipients)
+    sent = [good, rubbish, bytes(spoilt), behind, fork]
+    office.receive(device, *sent)
+    office.claims()
+    rows = office.ledger.read("SELECT envelope, digest FROM packets")
+    assert {hashlib.sha256(row["envelope"]).digest() for row in rows} == {envelope_digest(packet) for packet in sent}
+    assert all(hashlib.sha256(row["envelope"]).digest() == row["digest"] for row in rows)
+
+
+def test_an_absurd_clock_is_flagged_and_never_refused(office: Office) -> None:
+    """A device in 2001 or 2041: its claim is taken, an alarm is raised once, the desk shows a doubt."""
+    for serial, moment in (("SN-1", datetime(2001, 1, 1, tzinfo=UTC)), ("SN-2", datetime(2041, 1, 1, tzinfo=UTC))):
+        device = office.device(serial)
+        header = device.header()
+        created = replace(header.created, wall_utc=moment)
+        content = claim_packet(device.device_id, int(serial[-1])).encode()
+        packet = wire_seal(content, replace(header, created=created), device.signer, device.recipients)
+        for _ in range(2):
+            batch = device.batch(packet, checkpoint=device.checkpoint(wall_utc=moment))
+            receipt = device.verified(office.ingest.receive(device.tls_certificate, batch))
+            assert receipt.verdicts[0].verdict.in_custody
+    assert [json.loads(row["flags"]) for row in office.claims()] == [["CLOCK_DOUBT"], ["CLOCK_DOUBT"]]
+    assert office.alarm_kinds().count("clock_astray") == 2 * len(Lane)

@@ -10,7 +10,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from head_office.errors import LedgerBrokenError, LedgerBusyError, LedgerSettingsError
+from head_office.errors import LedgerBrokenError, LedgerBusyError, LedgerFullError, LedgerSettingsError
 from head_office.ledger.migrations.apply import HERE, newest
 from head_office.ledger.sqlite import SqliteLedger
 
@@ -101,6 +101,60 @@ def test_threads_share_one_ledger(file: Path) -> None:
     for thread in threads:
         thread.join()
     assert [row["at"] for row in ledger.read("SELECT at FROM alarms ORDER BY alarm_no")] == list(range(100))
+    ledger.close()
+
+
+def test_batches_that_wait_together_share_one_flush(file: Path) -> None:
+    """While one commit is under way others queue; the next one takes all of them along."""
+
+    class Counting(SqliteLedger):
+        flushes = 0
+
+        def _commit(self) -> None:
+            self.flushes += 1
+            super()._commit()
+
+    ledger = Counting(file)
+
+    def write(number: int) -> None:
+        ledger.together(
+            lambda tx: tx.execute("INSERT INTO alarms (at, device_id, kind) VALUES (?, 'd', 'k')", (number,))
+        )
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(10)]
+    with ledger.transaction() as tx:
+        tx.execute("SELECT 1")
+        for thread in threads:
+            thread.start()
+        while len(ledger._turns) < len(threads):
+            threading.Event().wait(0.001)
+    for thread in threads:
+        thread.join()
+    assert ledger.flushes == 2
+    assert len(ledger.read("SELECT * FROM alarms")) == 10
+    ledger.close()
+
+
+def test_a_full_disk_under_a_shared_flush_refuses_all_of_it(file: Path) -> None:
+    """Nobody gets a receipt for what did not become durable; afterwards the ledger goes on."""
+
+    class Full(SqliteLedger):
+        full = True
+
+        def _commit(self) -> None:
+            if self.full:
+                raise LedgerFullError("database or disk is full")
+            super()._commit()
+
+    ledger = Full(file)
+    insert = "INSERT INTO alarms (at, device_id, kind) VALUES (1, 'd', 'k')"
+    for _ in range(2):
+        with pytest.raises(LedgerFullError):
+            ledger.together(lambda tx: tx.execute(insert))
+    assert ledger.read("SELECT * FROM alarms") == []
+    ledger.full = False
+    ledger.together(lambda tx: tx.execute(insert))
+    assert len(ledger.read("SELECT * FROM alarms")) == 1
     ledger.close()
 
 
