@@ -8,7 +8,7 @@ from rich.markup import escape, render
 from rich.table import Column, Table
 
 from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption, ago
-from mpos_agent.cli.verdict import Standing, because, standing
+from mpos_agent.cli.verdict import Standing, because, decision, standing
 from sync.envelope import Lane
 
 app = typer.Typer(help="The queue to head office.", invoke_without_command=True)
@@ -68,13 +68,6 @@ def outbox(
     shell.console.print(table)
 
 
-_DECISIONS: Mapping[str, tuple[str, str, str]] = {
-    "approved": ("green", "disetujui", "approved"),
-    "returned": ("yellow", "dikembalikan", "returned"),
-    "rejected": ("red", "ditolak pusat", "rejected"),
-}
-
-
 def _asked(one: Mapping[str, Any]) -> tuple[str, str]:
     asked = one["asked"]
     documents = ", ".join(asked["still"])
@@ -86,16 +79,13 @@ def _asked(one: Mapping[str, Any]) -> tuple[str, str]:
     )
 
 
-def _decided(shell: Shell, answer: Mapping[str, Any] | None) -> str:
+def _decided(shell: Shell, row: Mapping[str, Any]) -> str:
     """What people decided of the claim, after its receipt number."""
-    decided = answer["decided"] if answer else None
-    if not decided:
+    told = decision(row)
+    if told is None:
         return ""
-    colour, word_id, word_en = _DECISIONS[decided["status"]]
-    agenda = f" {decided['agenda_no']}" if decided["agenda_no"] else ""
-    reason = f": {decided['reason']}" if decided["reason"] else ""
-    told = shell.both(f"{word_id}{agenda}{reason}", f"{word_en}{agenda}")
-    return f" [{colour}]{escape(told)}[/{colour}]"
+    colour, text_id, text_en = told
+    return f" [{colour}]{shell.both(escape(text_id), escape(text_en))}[/{colour}]"
 
 
 @app.command("new-epoch")
@@ -134,7 +124,7 @@ def _answer(shell: Shell, row: Mapping[str, Any]) -> str:
     because_id, because_en = (escape(text) for text in because(row))
     match standing(row):
         case Standing.ACCEPTED:
-            return f"[green]{number}[/green]{_decided(shell, row['answer'])}"
+            return f"[green]{number}[/green]{_decided(shell, row)}"
         case Standing.HELD:
             told = shell.both(f"disimpan, tetapi ditahan: {because_id}", f"stored, but held: {because_en}")
             return f"[yellow]{number} {told}[/yellow]"

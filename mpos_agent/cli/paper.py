@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from mpos_agent.cli.shell import Shell
-from mpos_agent.cli.verdict import Standing, because, standing
+from mpos_agent.cli.verdict import Standing, because, decision, standing
 
 _SUMMARY = (
     ("claimant.name", "Nama", "Name"),
@@ -208,6 +208,10 @@ class Paper:
                 f"Head office refused this packet: {because_en}. It stays on this machine; call the technician.",
                 "red",
             )
+        decided = decision(packet)
+        if decided is not None:
+            colour, text_id, text_en = decided
+            self._shell.say(f"Keputusan kantor pusat: {text_id}.", f"Head office's decision: {text_en}.", colour)
 
     def _word(self, group: str, code: str) -> tuple[str, str]:
         """A code in both languages; the code itself where the tables do not know it."""

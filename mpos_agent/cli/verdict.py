@@ -39,3 +39,22 @@ def because(packet: Mapping[str, Any]) -> tuple[str, str]:
     reason = str(packet["reason"] or packet["verdict"] or "-")
     words = _REASONS.get(reason)
     return (reason, reason) if words is None else (f"{words[0]} ({reason})", f"{words[1]} ({reason})")
+
+
+_DECISIONS: Mapping[str, tuple[str, str, str]] = {
+    "approved": ("green", "disetujui", "approved"),
+    "returned": ("yellow", "dikembalikan", "returned"),
+    "rejected": ("red", "ditolak", "rejected"),
+}
+
+
+def decision(packet: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """What people at head office decided of a claim: colour, Indonesian, English; None while they have not."""
+    answer = packet.get("answer")
+    decided = answer["decided"] if answer else None
+    if not decided:
+        return None
+    colour, word_id, word_en = _DECISIONS[decided["status"]]
+    agenda = f" (agenda {decided['agenda_no']})" if decided["agenda_no"] else ""
+    reason = f": {decided['reason']}" if decided["reason"] else ""
+    return colour, f"{word_id}{agenda}{reason}", f"{word_en}{agenda}{reason}"

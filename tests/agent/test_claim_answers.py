@@ -14,6 +14,7 @@ from config.schema import Language
 from mpos_agent.audit import Act
 from mpos_agent.cli import outbox as outbox_page
 from mpos_agent.cli import status as status_page
+from mpos_agent.cli.paper import Paper
 from mpos_agent.cli.shell import Shell
 from sync import commands as wire
 from sync.commands import Decision, DecisionStatus, Supplement
@@ -146,7 +147,7 @@ def test_a_claim_that_was_not_sent_from_here_is_nobodys_business(counter: Counte
 def test_people_see_it_in_the_terminal(counter: Counter, tmp_path: Path) -> None:
     """A frozen lane, the documents asked for and the decision, in words."""
     with Rigs(tmp_path) as rig:
-        order = counter.decision(DecisionStatus.RETURNED, after_s=5, reason="kurang lengkap")
+        order = counter.decision(DecisionStatus.RETURNED, after_s=5, agenda_no=1234567, reason="kurang lengkap")
         rig.agent._parts.receipts.take(counter.receipt(counter.supplement(), order, frozen="fork"))
         status, outbox = pages(rig)
         assert [(one["lane"], one["reason"]) for one in status["frozen"]] == [("core", "fork")]
@@ -157,4 +158,7 @@ def test_people_see_it_in_the_terminal(counter: Counter, tmp_path: Path) -> None
         shown = console.export_text()
         for words in ("DIBEKUKAN", "core (fork)", "1 klaim", "DEATH_CERTIFICATE", "2026-12-04", "Halaman 2"):
             assert words in shown, words
-        assert "dikembalikan: kurang lengkap" in outbox_page._decided(shell, outbox["rows"][0]["answer"])
+        row = outbox["rows"][0]
+        assert "dikembalikan (agenda 1234567): kurang lengkap" in outbox_page._decided(shell, row)
+        Paper(shell).receipt({**row, "state": "ACKED", "receipt_no": "R-000000001", "verdict": "accepted"})
+        assert "Keputusan kantor pusat: dikembalikan (agenda 1234567): kurang lengkap." in console.export_text()
