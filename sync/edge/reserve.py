@@ -4,8 +4,7 @@ On a full disk SQLite can neither acknowledge nor delete nor checkpoint, because
 real blocks lies beside the database and is let go when a write that shortens the queue fails for want of room. It is
 made again when there is room for it and as much beside it, so that it does not come and go.
 
-File systems that compress or write elsewhere (btrfs, zfs) promise less for it: there a preallocated file keeps its
-size from others, but an overwrite inside it may still need room, so it is the letting go that counts, as here.
+Where a file system makes nothing of empty blocks, because it compresses, the file is filled with noise.
 """
 
 import contextlib
@@ -16,6 +15,7 @@ from sync.edge.files import flush_folder
 
 SIZE = 16 * 1024 * 1024
 """With secure_delete, twenty rows of 60 kB purged, a vacuum and a checkpoint fitted into this; 9 MB were too little."""
+PIECE = 1024 * 1024
 
 
 class Reserve:
@@ -44,6 +44,8 @@ class Reserve:
             try:
                 os.posix_fallocate(handle, 0, self.size)
                 os.fsync(handle)
+                if not self.there:
+                    self._write_noise(handle)
             finally:
                 os.close(handle)
             flush_folder(self.path.parent)
@@ -54,6 +56,12 @@ class Reserve:
                 self.path.unlink(missing_ok=True)
             return False
         return self.there
+
+    def _write_noise(self, handle: int) -> None:
+        """Where a file system makes nothing of empty blocks (compression): bytes that it cannot make smaller."""
+        for at in range(0, self.size, PIECE):
+            os.pwrite(handle, os.urandom(min(PIECE, self.size - at)), at)
+        os.fsync(handle)
 
     def let_go(self) -> bool:
         """Give the room back; whether there was any to give."""

@@ -57,6 +57,14 @@ def test_a_disk_that_fills_up_meanwhile_leaves_no_half_reserve(tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
+def test_where_empty_blocks_take_no_room_noise_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that compresses would otherwise keep nothing back, and the device would never take a claim."""
+    monkeypatch.setattr("os.posix_fallocate", lambda handle, _at, length: os.truncate(handle, length))
+    reserve = Reserve(tmp_path / "reserve", SIZE)
+    assert reserve.make()
+    assert reserve.there
+
+
 def test_only_what_shortens_the_queue_may_take_the_reserve(tmp_path: Path) -> None:
     """A new packet on a full disk is refused and the reserve stays; an acknowledgement takes it and gets through."""
     reserve = Reserve(tmp_path / "reserve", SIZE)
