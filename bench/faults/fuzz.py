@@ -7,6 +7,7 @@ content is signed again, or it would never be reached.
 import json
 import resource
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import cv2
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -30,6 +32,7 @@ from matcher.chip_profile import as_on_chip
 from matcher.iso19794 import View
 from matcher.iso19794 import decode as read_template
 from matcher.iso19794 import encode as write_template
+from mpos_agent.claim.scanned import read_scan
 from sync import (
     cbor,
     checkpoint,
@@ -143,6 +146,7 @@ def all_targets() -> list[Target]:
         Target("file on a stick", lambda data: stick.unwrap(data, stick.Kind.BATCH), [*map(_file, batches)], WireError),
         Target("name on a stick", lambda data: stick.FileName.parse(data.decode("latin-1")), [_NAME], WireError),
         Target("minutiae record", read_template, _templates(), MatcherError),
+        Target("scanned document", read_scan, _scans(), ()),
         Target("biodata of a chip", parse_biodata, [_biodata()], BiodataError),
     ]  # fmt: skip
 
@@ -238,6 +242,24 @@ def _templates() -> list[bytes]:
     random = np.random.default_rng(1)
     made = Template.of(random.uniform(20, 300, 30), random.uniform(20, 400, 30), random.uniform(0, 6.2, 30))
     return [as_on_chip(made, 2), write_template(View(made, 7), View(made, 2))]
+
+
+def _scans() -> list[bytes]:
+    """A JPEG, a PNG, and a PDF of one page, plain and with its objects packed."""
+    picture = np.random.default_rng(1).integers(0, 255, (40, 30, 3), dtype=np.uint8)
+    pages = b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n3 0 obj<</Type/Page/Parent 2 0 R>>endobj\n"
+    packed = zlib.compress(b"2 0 3 45 <</Type/Pages/Kids[3 0 R]/Count 1>> <</Type/Page/Parent 2 0 R>>")
+    stream = b"5 0 obj<</Type/ObjStm/N 2/First 9/Filter/FlateDecode/Length %d>>stream\n" % len(packed)
+    start, end = (
+        b"%PDF-1.5\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n",
+        b"trailer<</Root 1 0 R>>\nstartxref\n9\n%%EOF\n",
+    )
+    return [
+        cv2.imencode(".jpg", picture)[1].tobytes(),
+        cv2.imencode(".png", picture)[1].tobytes(),
+        start + pages + end,
+        start + stream + packed + b"\nendstream\nendobj\n" + end,
+    ]
 
 
 def _biodata() -> bytes:
