@@ -71,7 +71,11 @@ for command in (cli_custody.export, cli_custody.pins, cli_custody.verify, cli_cu
     app.command()(command)
 
 HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="MPOS_HEAD_OFFICE_HOME", help="Head office's folder: keys and ledger.")
+    Path,
+    # Its files are what has to be readable; the folder itself may be closed to the user that opens packets.
+    typer.Option(
+        "--home", envvar="MPOS_HEAD_OFFICE_HOME", readable=False, help="Head office's folder: keys and ledger."
+    ),
 ]
 LedgerOption = Annotated[
     str | None,
@@ -136,7 +140,11 @@ def serve_command(
 
 
 @app.command("open")
-def open_packets(home: HomeOption = DEFAULT_HOME) -> None:
+def open_packets(
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+    ledger_password_file: LedgerPasswordOption = None,
+) -> None:
     """Open stored packets until SIGTERM: the one process that reads the keys they are encrypted to."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
@@ -144,7 +152,8 @@ def open_packets(home: HomeOption = DEFAULT_HOME) -> None:
         notify("READY=1\nSTATUS=Opening packets")
         print("head office opens packets", flush=True)
 
-    run_alone(Home(home), ready)
+    choice = LedgerChoice(address=ledger, password_file=ledger_password_file) if ledger else None
+    run_alone(Home(home), choice, ready)
 
 
 @devices_app.command()

@@ -42,13 +42,13 @@ def open_until(opener: Opener, wait: Callable[[float], bool]) -> None:
             return
 
 
-def run_alone(home: Home, on_ready: Callable[[], None]) -> None:
+def run_alone(home: Home, choice: LedgerChoice | None, on_ready: Callable[[], None]) -> None:
     """Open until SIGTERM or SIGINT. Raises HomeError or LedgerError when it cannot start."""
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     keys = load_private_keys(home)
-    ledger = open_ledger(home)
+    ledger = open_ledger(home, choice)
     try:
         on_ready()
         open_until(Opener(ledger, keys), stopping.wait)

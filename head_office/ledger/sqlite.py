@@ -17,6 +17,7 @@ import fcntl
 import os
 import re
 import sqlite3
+import stat
 import threading
 import time
 from collections import deque
@@ -88,12 +89,16 @@ class SqliteLedger:
         self._broken = False
         self._turns: deque[_Turn] = deque()
         self._lock_file = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        mode = _mode_for(path.parent)
+        if os.fstat(self._lock_file).st_uid == os.getuid():
+            os.fchmod(self._lock_file, mode)
         try:
             with self._alone(), _translated():
                 new = not path.exists()
                 self._writer = _connect(str(path))
                 if new:
-                    path.chmod(0o600)
+                    # SQLite gives its log and index files the mode of this one.
+                    path.chmod(mode)
                 try:
                     self._set_up()
                     self._migrate(path)
@@ -261,6 +266,15 @@ class SqliteLedger:
         except BlockingIOError:
             return False
         return True
+
+
+def _mode_for(folder: Path) -> int:
+    """For the owner alone; or for a group as well, where a folder says so by its set-group-id bit.
+
+    So that opening can be a service of its own user: both are of one group, and of nothing else in common.
+    """
+    shared = stat.S_ISGID | stat.S_IWGRP
+    return 0o660 if folder.stat().st_mode & shared == shared else 0o600
 
 
 def _connect(name: str) -> sqlite3.Connection:

@@ -112,7 +112,7 @@ def test_numbers_have_no_gap_and_none_is_given_twice(ledger: Ledger, opened: Cal
             try:
                 with one.transaction() as tx:
                     number = next_number(tx, "acts")
-                    assert 1 // (2 - turn % 3)  # the third of three fails
+                    _ = 1 / (2 - turn % 3)  # the third of three fails
                 given.append(number)
             except ZeroDivisionError:
                 continue

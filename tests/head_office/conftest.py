@@ -128,18 +128,22 @@ class Service:
     home: Home
     module: str = "head_office.cli"
     before: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    python: str = sys.executable
+    process_options: dict[str, Any] = field(default_factory=dict)
+    """For the new process: its user, groups, umask, environment."""
 
     def start(self, port: int = 0, *, listen: str = "") -> Link:
         """``listen`` in place of a port of this machine."""
         arguments = ("serve", "--home", str(self.home.folder), "--listen", listen or f"127.0.0.1:{port}")
         self.log = (self.home.folder.parent / "serve.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", self.module, *self.before, *arguments],
+            [self.python, "-m", self.module, *self.before, *arguments, *self.options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            **{"env": {**os.environ, "PYTHONUNBUFFERED": "1"}, **self.process_options},
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -16,18 +16,22 @@ from tests.head_office.conftest import ROOT
 UNIT = ROOT / "systemd" / "mpos-head-office.service"
 
 
-def setting(name: str) -> str:
-    found = re.search(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+OPENING = ROOT / "systemd" / "mpos-head-office-opening.service"
+
+
+def setting(name: str, unit: Path = UNIT) -> str:
+    found = re.search(rf"^{name}=(.*)$", unit.read_text(), re.MULTILINE)
     assert found is not None, name
     return found[1]
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", [UNIT, OPENING], ids=["serve", "open"])
+def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
     """No unknown key, no bad value; the program's path is swapped for one that exists on this machine."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze on this machine: the unit is not verified")
-    copy = tmp_path / UNIT.name
-    copy.write_text(UNIT.read_text().replace(setting("ExecStart").split()[0], "/bin/true"))
+    copy = tmp_path / unit.name
+    copy.write_text(unit.read_text().replace(setting("ExecStart", unit).split()[0], "/bin/true"))
     done = subprocess.run(
         ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -57,3 +61,17 @@ def test_a_fault_that_restarting_cannot_cure_is_not_restarted() -> None:
     parser = configparser.RawConfigParser(strict=False)
     parser.read(UNIT)
     assert parser["Service"]["Type"] == "notify"
+
+
+def test_the_opening_unit_is_another_user_and_starts_a_command_that_exists() -> None:
+    """The two services have the ledger's group in common and nothing else; the user is one that is made."""
+    arguments = setting("ExecStart", OPENING).split()[1:]
+    assert arguments[0] == "open"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(lambda: cli.app([*arguments, "--help"]))
+    assert ended.value.code == 0
+    assert setting("User", OPENING) != setting("User")
+    made = (ROOT / "systemd" / "mpos-head-office.sysusers.conf").read_text()
+    assert re.search(rf"^u {setting('User', OPENING)} ", made, re.MULTILINE)
+    assert re.search(rf"^m {setting('User', OPENING)} {setting('SupplementaryGroups', OPENING)}$", made, re.MULTILINE)
+    assert float(setting("TimeoutStopSec", OPENING)) > WORKER_STOPS_WITHIN_S
