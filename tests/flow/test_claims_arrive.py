@@ -1,5 +1,8 @@
 """Whole claims as an operator would tell them, through the command line, the daemon and head office."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from mpos_agent.demo.counter import VirtualCounter
@@ -61,3 +64,37 @@ def test_head_office_dies_at_once_and_nothing_is_sent_twice(stage: Stage, counte
     arrived = stage.claims_at_head_office()
     assert len(arrived) == before + 3
     assert len({one["packet_id"] for one in arrived}) == len(arrived)
+
+
+@pytest.mark.pcsc
+def test_an_offline_device_is_emptied_by_a_stick_there_and_back(
+    stage: Stage, counter: VirtualCounter, tmp_path: Path
+) -> None:
+    """Export, import, receipts, import: the queue is empty without one round, and the claim is on the desk once."""
+    before = len(stage.claims_at_head_office())
+    stage.stop_head_office()
+    counter.insert_card(5)
+    counter.touch(10)
+    claim(stage, "stick", {"kpj": "99ZZ0000005"})
+    assert stage.waiting() == 1
+    (tmp_path / "foto liburan.jpg").write_bytes(b"x")
+
+    assert stage.agent_json("stick", "export", str(tmp_path)) == {"files": 1, "packets": 1}
+    assert stage.waiting() == 1
+
+    told = json.loads(stage.head_office("stick", "import", str(tmp_path), "--json"))
+    assert (told["batches"], told["verdicts"]["accepted"], told["foreign"]) == (1, 1, 1)
+    told = json.loads(stage.head_office("stick", "import", str(tmp_path), "--json"))
+    assert told["verdicts"]["duplicate"] == 1
+    assert json.loads(stage.head_office("stick", "receipts", str(tmp_path), "--json"))["written"] == 1
+
+    told = stage.agent_json("stick", "import", str(tmp_path))
+    # The second import made the receipt anew: "duplicate" is custody as good as "accepted".
+    assert (told["receipts"], told["accepted"], told["skipped"], told["foreign"]) == (1, 1, [], 1)
+    assert stage.waiting() == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["foto liburan.jpg"]
+
+    stage.start_head_office()
+    wait_until(lambda: len(stage.claims_at_head_office()) == before + 1, 60, "the claim should be opened")
+    newest = stage.agent_json("outbox")["rows"][0]
+    assert [one["receipt_no"] for one in stage.claims_at_head_office()].count(newest["receipt_no"]) == 1
