@@ -15,7 +15,9 @@ import requests
 
 from head_office import custody, documents
 from head_office.desk.users import DeskUsers
-from head_office.documents import DocumentState, Shown
+from head_office.document_reader import DocumentReader
+from head_office.documents import DocumentState, Key, Shown
+from head_office.errors import DocumentNotReadError
 from head_office.keys.home import Home
 from head_office.ledger.sqlite import SqliteLedger
 from sync import document_part
@@ -328,3 +330,42 @@ def _wait_for_document(line: Link, address: str) -> requests.Response:
         if reply.status_code == 200 or time.monotonic() > deadline:
             return reply
         time.sleep(0.2)
+
+
+def test_the_desk_says_when_a_document_cannot_be_opened_here(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the keys are another user's: a sentence, not an error page, and the list works as ever."""
+    device = office.device()
+    office.receive(device, claim(device, listed()), *parts_of(device))
+    office.claims()
+    desk = DeskUnderTest(office)
+
+    def no_keys(*_: object) -> bytes:
+        raise DocumentNotReadError("no keys here")
+
+    monkeypatch.setattr(documents, "content_of", no_keys)
+    reply = desk.get("/desk/documents/1000001/0", auth=(NAME, PASSWORD))
+    assert (reply.status_code, reply.text) == (503, "Dokumen tidak dapat dibuka di sini sekarang.")
+    assert "1 / 1" in desk.page()
+
+
+def test_a_reader_that_was_killed_is_started_again(home: Home) -> None:
+    """The next question starts another; without keys it says that it cannot, and nobody waits for ever."""
+    made = Office(home)
+    device = made.device()
+    made.receive(device, claim(device, listed()), *parts_of(device))
+    made.claims()
+    made.ledger.close()
+    reader, key = DocumentReader(home), Key(device.device_id, CLAIM.bytes, 0)
+    try:
+        assert reader.read(key) == LETTER
+        assert reader._process is not None
+        reader._process.kill()
+        reader._process.join()
+        assert reader.read(key) == LETTER
+        reader.stop()
+        for file in home.recipient_keys.iterdir():
+            file.unlink()
+        with pytest.raises(DocumentNotReadError):
+            reader.read(key)
+    finally:
+        reader.stop()
