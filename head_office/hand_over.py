@@ -35,6 +35,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
         "superseded_at",
     ),
     "boots": ("device_id", "boot_id", "first_at"),
+    "renewals": ("device_id", "digest", "tls_certificate", "signing_certificate", "at"),
     "lanes": ("device_id", "lane", "epoch", "next_seq", "head_hash", "frozen_reason", "opened_at"),
     "stored_elsewhere": (
         "device_id", "lane", "epoch", "seq", "digest", "receipt_no", "stored_at", "verdict", "reason",

@@ -291,6 +291,20 @@ def test_a_cut_off_file_takes_over_nothing(sites: tuple[Site, Site]) -> None:
         west.take_over(lines)
 
 
+STAYS_BEHIND = {"state", "state_reason", "last_seen_at", "last_checkpoint", "clock_offset_ms"}
+"""What the old cluster says of a device, and the new one says anew."""
+
+
+def test_every_column_of_a_device_was_thought_of(sites: tuple[Site, Site]) -> None:
+    """A column that is added to the registry goes along, or is named here as one that does not."""
+    columns = {
+        table: {row["name"] for row in sites[0].ledger.read(f"PRAGMA table_info({table})")}
+        for table in ("devices", *hand_over.TABLES)
+    }
+    assert columns.pop("devices") - STAYS_BEHIND == set(hand_over.DEVICE_COLUMNS)
+    assert columns == {table: set(names) for table, names in hand_over.TABLES.items()}
+
+
 def test_a_moved_device_is_looked_after_there_alone(sites: tuple[Site, Site]) -> None:
     """Released here it would have two ledgers."""
     west, _ = sites

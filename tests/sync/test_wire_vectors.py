@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from sync import checkpoint, commands, document_part, envelope, packet, receipt
-from sync.errors import DocumentPartError, PacketError, Refusal
+from sync.errors import DocumentPartError, PacketError, Refusal, StickFileError
 from sync.keys import key_id, load_spki
 from sync.recipients import RecipientPrivateKey, Suite
+from sync.stick import FileName, Kind, unwrap
 from tests.vectors import make_wire_vectors
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -133,3 +134,21 @@ def test_orders_and_their_answer_fit_together() -> None:
     assert [(refused.id, refused.name, refused.reason) for refused in answer.commands_refused] == [
         (unknown.id, unknown.name, "unknown_command")
     ]
+
+
+def test_a_stick_carries_the_bytes_of_the_wire_and_nothing_else() -> None:
+    """Batch and receipt come out of their files unchanged, under names that belong together."""
+    vector = load("stick-files.json")
+    name = FileName.parse(vector["name"])
+    assert name is not None
+    assert str(name.answered()) == vector["answered_by"]
+    assert unwrap(bytes.fromhex(vector["file"]), Kind.BATCH).hex() == vector["batch"]
+    assert unwrap(bytes.fromhex(vector["receipt_file"]), Kind.RECEIPT).hex() == vector["receipt"]
+
+
+@pytest.mark.parametrize("vector", load("stick-files.json")["refused"], ids=lambda vector: vector["what"])
+def test_spoilt_files_on_a_stick_are_refused_by_name(vector: dict[str, str]) -> None:
+    """Each for the reason and at the field the vector names."""
+    with pytest.raises(StickFileError) as caught:
+        unwrap(bytes.fromhex(vector["file"]), Kind.BATCH)
+    assert (caught.value.refusal.value, caught.value.field) == (vector["refusal"], vector["field"])

@@ -29,6 +29,7 @@ from sync.errors import EnvelopeError, WireError
 from sync.keys import SoftwareSigner, load_spki, spki
 from sync.receipt import Command, LaneHead, PacketVerdict, Receipt, Verdict
 from sync.recipients import RecipientPrivateKey, Suite
+from sync.stick import FileName, Kind, unwrap, wrap
 from tests.sync.people import heir_by_hand, matched_claim
 
 FOLDER = Path(__file__).parent / "wire"
@@ -381,6 +382,35 @@ def _refusal(read: Callable[[bytes], object], data: bytes) -> dict[str, str]:
     raise AssertionError("this packet was taken")
 
 
+def stick_files() -> dict[str, Any]:
+    """A batch and a receipt as files on a stick, and what is left of one after each thing that happens to sticks."""
+    whole = wrap(Kind.BATCH, b"abc")
+    name = FileName("dev-000001", 7, bytes(range(16)), Kind.BATCH)
+    spoilt = {
+        "cut off in the header": whole[:20],
+        "cut off in the body": whole[:-1],
+        "empty": b"",
+        "something behind it": whole + b"\0",
+        "one bit changed": whole[:-1] + bytes([whole[-1] ^ 1]),
+        "of a later version": whole[:8] + b"\2" + whole[9:],
+        "a receipt under a batch's name": wrap(Kind.RECEIPT, b"abc"),
+        "larger than a batch may be": whole[:12] + b"\x7f" + whole[13:],
+        "somebody's photo": bytes.fromhex("ffd8ffe000104a464946"),
+    }
+    return {
+        "name": str(name),
+        "answered_by": str(name.answered()),
+        "batch": batch().hex(),
+        "file": wrap(Kind.BATCH, batch()).hex(),
+        "receipt": signed_receipt().hex(),
+        "receipt_file": wrap(Kind.RECEIPT, signed_receipt()).hex(),
+        "refused": [
+            {"what": what, "file": data.hex(), **_refusal(lambda data: unwrap(data, Kind.BATCH), data)}
+            for what, data in spoilt.items()
+        ],
+    }
+
+
 FILES: dict[str, Callable[[], object]] = {
     "claim-packets.json": claim_packets,
     "refused-packets.json": refused_packets,
@@ -388,6 +418,7 @@ FILES: dict[str, Callable[[], object]] = {
     "envelopes.json": envelopes,
     "round-trip.json": round_trip,
     "orders.json": orders,
+    "stick-files.json": stick_files,
 }
 
 
