@@ -11,12 +11,7 @@ from collections.abc import Callable
 from drivers.card.apdu import CLA_SECURE, Command, Ins, Response, Sw
 from drivers.card.ektp.files import CARD_CONTROL, DF_EKTP, PHOTO
 from drivers.card.ektp.record import CardType
-from drivers.card.virtual import invented
-from drivers.card.virtual.chip import NXP_A, ChipProfile
-from drivers.card.virtual.faults import NO_FAULTS, FaultInjector, Faults
-from drivers.card.virtual.person import VirtualPerson
-from drivers.card.virtual.personalise import personalise
-from drivers.card.virtual.secure_messaging import (
+from drivers.card.secure_messaging import (
     BLOCK,
     Channel,
     SecureMessagingError,
@@ -24,6 +19,11 @@ from drivers.card.virtual.secure_messaging import (
     seal_cryptogram,
     session,
 )
+from drivers.card.virtual import invented
+from drivers.card.virtual.chip import NXP_A, ChipProfile
+from drivers.card.virtual.faults import NO_FAULTS, FaultInjector, Faults
+from drivers.card.virtual.person import VirtualPerson
+from drivers.card.virtual.personalise import personalise
 
 _FREE = (CARD_CONTROL.file_id, PHOTO.file_id)
 _CLA_READER = 0xFF

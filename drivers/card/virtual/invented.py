@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from drivers.card.apdu import Sw
 from drivers.card.ektp.files import CARD_CONTROL_READ, DATA_SIGNATURE_SIZE, PREFIX
 from drivers.card.ektp.sam import SamSecrets
-from drivers.card.virtual.secure_messaging import BLOCK, Keys, decrypt, encrypt
+from drivers.card.secure_messaging import BLOCK, Keys, decrypt, encrypt
 from drivers.sensitive import SensitiveBytes
 
 SAM_ATR = bytes.fromhex("3B8601 53414D454D55 85")

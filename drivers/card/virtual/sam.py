@@ -20,9 +20,7 @@ from drivers.card.ektp.files import (
     SIGNATURE_IMAGE,
 )
 from drivers.card.ektp.sam import MUTUAL_AUTH_SIZE, Fa, SamIns
-from drivers.card.virtual import invented
-from drivers.card.virtual.faults import NO_FAULTS, FaultInjector, Faults
-from drivers.card.virtual.secure_messaging import (
+from drivers.card.secure_messaging import (
     BLOCK,
     ZERO_IV,
     Channel,
@@ -32,6 +30,8 @@ from drivers.card.virtual.secure_messaging import (
     seal_cryptogram,
     session,
 )
+from drivers.card.virtual import invented
+from drivers.card.virtual.faults import NO_FAULTS, FaultInjector, Faults
 
 _CIPHERED = (SIGNATURE_IMAGE.file_id, MINUTIAE_1.file_id, MINUTIAE_2.file_id)
 _UID_AND_CHALLENGE = 16

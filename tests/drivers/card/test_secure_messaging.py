@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.card.apdu import Command, Response
-from drivers.card.virtual.secure_messaging import (
+from drivers.card.secure_messaging import (
     Channel,
     Keys,
     SecureMessagingError,

@@ -3,10 +3,10 @@
 import pytest
 
 from drivers.card.ektp.files import BIODATA, CARD_CONTROL, MINUTIAE_1
+from drivers.card.secure_messaging import Keys, seal_cryptogram
 from drivers.card.virtual import invented
 from drivers.card.virtual.card import VirtualEktp
 from drivers.card.virtual.chip import NXP_A, PROFILES, TYPE_B, ChipProfile
-from drivers.card.virtual.secure_messaging import Keys, seal_cryptogram
 from tests.drivers.card.reading import PERSON, person
 from tests.drivers.card.records import chip_template
 

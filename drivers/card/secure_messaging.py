@@ -1,7 +1,8 @@
 """Secure messaging of ICAO Doc 9303 part 11 (basic access control): two-key 3DES, retail MAC, counter.
 
-Chip side and terminal side. The virtual chip and the virtual SAM use it; the e-KTP's own keys are not
-public, its messages have exactly this shape. Worked example: appendix D.4 of that document.
+Chip side and terminal side. Passports are read with it (``emrtd/``); the virtual chips and the virtual SAM use
+it, too: the e-KTP's own keys are not public, its messages have exactly this shape. Worked example: appendix D.4
+of that document.
 """
 
 import hashlib
