@@ -1,7 +1,8 @@
 """``mpos-head-office clusters``: several ledgers, each with its share of the devices."""
 
 import getpass
-import sys
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from head_office import hand_over
 from head_office.clusters import Clusters, load_clusters
 from head_office.errors import HomeError
-from head_office.keys.home import Home, write_new
+from head_office.keys.home import Home
 from head_office.ledger.choice import open_ledger
 from head_office.moment import to_ms, utc_now
 
@@ -36,17 +37,23 @@ def hand_over_command(
         list[str] | None, typer.Option("--device", help="This one; repeatable. Without: all that belong elsewhere.")
     ] = None,
     to: Annotated[str | None, typer.Option(help="To this cluster, whatever the hash says.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also those handed over before: a file was lost.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Give devices to the cluster they belong to; take FILE there at once: until then they are told to wait."""
     place = Home(home)
     clusters, ledger = _clusters(place), open_ledger(place)
     try:
-        chosen = device or hand_over.strangers(ledger, clusters)
-        lines = list(hand_over.hand_over(ledger, clusters, chosen, to=to, now_ms=to_ms(utc_now()), by=_who()))
+        chosen = device or hand_over.strangers(ledger, clusters, again=again)
+        lines = hand_over.hand_over(ledger, clusters, chosen, to=to, now_ms=to_ms(utc_now()), by=_who())
+        # Device by device; a file that broke off has no end and is refused there.
+        with open(file, "x", encoding="utf-8", opener=_private) as written:
+            for line in lines:
+                written.write(line + "\n")
+            written.flush()
+            os.fsync(written.fileno())
     finally:
         ledger.close()
-    write_new(file, "".join(line + "\n" for line in lines).encode(), private=True)
     print(f"{len(chosen)} devices handed over. Now, at the other cluster: mpos-head-office clusters take-over {file}")
 
 
@@ -59,11 +66,19 @@ def take_over_command(
     place = Home(home)
     clusters, ledger = _clusters(place), open_ledger(place)
     try:
-        with file.open(encoding="utf-8") as lines:
-            taken = hand_over.take_over(ledger, clusters, lines, now_ms=to_ms(utc_now()), by=_who())
+        taken = hand_over.take_over(ledger, clusters, lambda: _lines(file), now_ms=to_ms(utc_now()), by=_who())
     finally:
         ledger.close()
-    print(f"{taken} devices taken over.", file=sys.stdout)
+    print(f"{taken} devices taken over.")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _lines(file: Path) -> Iterator[str]:
+    with file.open(encoding="utf-8") as lines:
+        yield from lines
 
 
 def _clusters(home: Home) -> Clusters:

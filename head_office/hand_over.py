@@ -9,7 +9,8 @@ The file has one JSON object a line and no personal data: names, certificates, c
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from head_office import audit
@@ -50,10 +51,17 @@ class HandOverError(HeadOfficeError):
     code = "hand_over"
 
 
-def strangers(ledger: Ledger, clusters: Clusters) -> list[str]:
-    """Devices that are served here and belong elsewhere, as after a change of the list of clusters."""
-    rows = ledger.read("SELECT device_id FROM devices WHERE state = ? ORDER BY device_id", (DeviceState.ACTIVE,))
-    return [row["device_id"] for row in rows if clusters.home_of(row["device_id"]) != clusters.own]
+def strangers(ledger: Ledger, clusters: Clusters, *, again: bool = False) -> list[str]:
+    """Devices that are served here and belong elsewhere, as after a change of the list of clusters.
+
+    ``again`` adds those that were handed over before, for a file that was lost.
+    """
+    rows = ledger.read("SELECT device_id, state FROM devices WHERE state <> ?", (DeviceState.BLOCKED,))
+    return sorted(
+        row["device_id"]
+        for row in rows
+        if (again or row["state"] == DeviceState.ACTIVE) and clusters.home_of(row["device_id"]) != clusters.own
+    )
 
 
 def hand_over(
@@ -61,8 +69,8 @@ def hand_over(
 ) -> Iterator[str]:
     """Give devices away, one by one; yields the lines of the file.
 
-    A device that was handed over before is given again, so that a lost file costs nothing. Raises NoSuchDeviceError,
-    or HandOverError for a cluster that is not in the list.
+    A device that was handed over before may be given again, so that a lost file costs nothing. Raises
+    NoSuchDeviceError, or HandOverError for a cluster that is not in the list.
     """
     yield json.dumps({"hand_over": 1, "from": clusters.own.name, "schema": newest()})
     count = 0
@@ -97,17 +105,32 @@ def _rows(tx: Transaction, table: str, device_id: str) -> Iterator[dict[str, Any
             yield dict(zip(columns, (_as_json(row[column]) for column in columns), strict=True))
 
 
-def take_over(ledger: Ledger, clusters: Clusters, lines: Iterable[str], *, now_ms: int, by: str) -> int:
+def take_over(ledger: Ledger, clusters: Clusters, lines: Callable[[], Iterable[str]], *, now_ms: int, by: str) -> int:
     """Take devices over; gives how many are new here. May be repeated.
 
-    The whole file is checked for its end first, so that a cut off one takes over nothing. Raises HandOverError.
+    ``lines`` gives the file from its beginning; it is read twice, so that a cut off one takes over nothing. Raises
+    HandOverError.
     """
-    read = [json.loads(line) for line in lines if line.strip()]
-    if not read or read[0].get("hand_over") != 1 or read[-1] != {"end": len(read) - 2}:
+    first, last, count = "", "", 0
+    for line in lines():
+        first, last, count = first or line, line, count + 1
+    head, end = _object(first), _object(last)
+    if head.get("hand_over") != 1 or end != {"end": count - 2}:
         raise HandOverError("not a whole hand-over file; write it again")
-    if read[0]["schema"] != newest():
-        raise HandOverError(f"made by another version of the ledger: {read[0]['schema']}, here it is {newest()}")
-    return sum(_take_one(ledger, clusters, one, now_ms=now_ms, by=by) for one in read[1:-1])
+    if head["schema"] != newest():
+        raise HandOverError(f"made by another version of the ledger: {head['schema']}, here it is {newest()}")
+    taken = 0
+    for line in islice(lines(), 1, count - 1):
+        taken += _take_one(ledger, clusters, _object(line), now_ms=now_ms, by=by)
+    return taken
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {}
 
 
 def _take_one(ledger: Ledger, clusters: Clusters, one: dict[str, Any], *, now_ms: int, by: str) -> bool:

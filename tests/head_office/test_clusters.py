@@ -80,7 +80,7 @@ class Site:
         return list(given)
 
     def take_over(self, lines: list[str]) -> int:
-        return hand_over.take_over(self.ledger, self.clusters, lines, now_ms=to_ms(self.clock()), by="test")
+        return hand_over.take_over(self.ledger, self.clusters, lambda: lines, now_ms=to_ms(self.clock()), by="test")
 
 
 @pytest.fixture
@@ -284,11 +284,26 @@ def test_a_cut_off_file_takes_over_nothing(sites: tuple[Site, Site]) -> None:
     """Half of the devices would be nowhere, and nobody would know which half."""
     west, east = sites
     lines = west.hand_over(west.device())
-    for wrong in (lines[:-1], lines[1:], [], [*lines[:-1], '{"end": 2}']):
+    for wrong in (lines[:-1], lines[1:], [], [*lines[:-1], '{"end": 2}'], [*lines, ""], ["nonsense"]):
         with pytest.raises(HandOverError):
             east.take_over(wrong)
     with pytest.raises(HandOverError):
         west.take_over(lines)
+
+
+def test_only_who_belongs_elsewhere_is_handed_over_and_a_lost_file_is_written_again(sites: tuple[Site, Site]) -> None:
+    """With the list changed under them; blocked ones stay, and who went before is named when asked for."""
+    west, _ = sites
+    here, blocked = west.device().device_id, west.device().device_id
+    west.registry.block(blocked, "lost", by="test")
+    moved = Clusters(EAST, (EAST,))
+    assert hand_over.strangers(west.ledger, west.clusters) == []
+    elsewhere = Clusters(Cluster("x", "https://x.example.test"), (EAST,))
+    assert hand_over.strangers(west.ledger, elsewhere) == [here]
+    assert hand_over.strangers(west.ledger, moved) == []
+    list(hand_over.hand_over(west.ledger, west.clusters, [here], to=EAST.name, now_ms=1, by="test"))
+    assert hand_over.strangers(west.ledger, elsewhere) == []
+    assert hand_over.strangers(west.ledger, elsewhere, again=True) == [here]
 
 
 STAYS_BEHIND = {"state", "state_reason", "last_seen_at", "last_checkpoint", "clock_offset_ms"}
