@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,17 +21,18 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from bench.faults.history import Captured, Fault, Place, Violation, violations
+from bench.faults.history import Fault, Violation, violations
+from bench.faults.marks import Ears
 from bench.faults.parts import Progress, Result, quietly
-from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Office, Told, found_office, history_of, queue_of
+from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Office, found_office
+from bench.faults.stores import history_of, queue_of
 from bench.faults.wrong_builds import CREDULOUS, FORGETFUL, HASTY, UNWATCHFUL
 from head_office import commands, custody
 from head_office.moment import to_ms
 from sync.commands import NewEpoch, Resend
 from sync.edge.head_office_client import Reply
-from sync.edge.outbox_row import ChainPosition
 from sync.edge.uploader import RoundOutcome
-from sync.envelope import Lane, envelope_digest
+from sync.envelope import Lane
 from sync.errors import Cause, HeadOfficeError, StickUnanswerableError
 from sync.receipt import read_receipt
 
@@ -83,23 +84,6 @@ class Line:
         return self.earlier
 
 
-@dataclass
-class Ears:
-    """Marks kept in memory."""
-
-    told: Told = field(default_factory=Told)
-
-    def captured(self, packet: object, device: str, position: ChainPosition, envelope: bytes) -> None:
-        place = Place(device, position.lane.value, position.epoch, position.seq)
-        self.told.captured.append(Captured(str(packet), place, envelope_digest(envelope)))
-
-    def promised(self, digest: bytes) -> None:
-        self.told.promised.add(digest)
-
-    def acknowledged(self, digest: bytes) -> None:
-        self.told.acknowledged.add(digest)
-
-
 class Founded:
     """Head office with its devices, made once and copied for each example."""
 
@@ -130,7 +114,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.devices = [
             Device(
                 self.folder / f"agent-{number}.db", identity, self.lines[number],
-                build=self.build, marks=self.ears, clock=JumpingClock(),  # type: ignore[arg-type]
+                build=self.build, marks=self.ears, clock=JumpingClock(),
             )
             for number, identity in enumerate(self.founded.identities)
         ]  # fmt: skip

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from bench.faults import traced
 from bench.faults.history import Fault, History, Violation, violations
+from bench.faults.marks import Marks, Told
 from bench.faults.parts import Progress, Result, quietly
 from bench.faults.power_cut import acknowledged
-from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Marks, Told, found_office, ledger_of, queue_of
+from bench.faults.rig import AS_IT_IS, Build, Device, Identity, found_office
 from bench.faults.service import Service, as_identity, enrol_over_tls, tls_line
+from bench.faults.stores import ledger_of, queue_of
 from bench.faults.traced import Ended, run_traced
 from bench.faults.wrong_builds import HASTY, OFFICE_LATE
 from head_office.ledger.sqlite import SqliteLedger

@@ -14,11 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench.faults import own_namespace
-from bench.faults.any_order import Ears
 from bench.faults.history import Fault, Violation, violations
+from bench.faults.marks import Ears, Told
 from bench.faults.parts import Progress, Result, quietly
 from bench.faults.power_cut import acknowledged
-from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Nobody, Office, Told, found_office, history_of
+from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Nobody, Office, found_office
+from bench.faults.stores import history_of
 from bench.faults.wrong_builds import HASTY, NO_RESERVE
 from head_office.errors import LedgerError
 from sync.envelope import Lane
@@ -70,7 +71,7 @@ class _Bench:
         office = Office(self._model / "office")
         self._identity: Identity = office.enrol()
         self._ears = Ears()
-        device = Device(self._model / "agent.db", self._identity, office.line(self._identity), marks=self._ears)  # type: ignore[arg-type]
+        device = Device(self._model / "agent.db", self._identity, office.line(self._identity), marks=self._ears)
         for number in range(DELIVERED):
             device.put(number, lane=Lane.DOCUMENTS if number % 2 else Lane.CORE, size=SIZE)
         device.drain()
@@ -113,7 +114,7 @@ class _Bench:
             Told(list(self._ears.told.captured), set(self._ears.told.promised), set(self._ears.told.acknowledged))
         )
         office = Office(office_folder, self._build)
-        device = Device(database, self._identity, office.line(self._identity), build=self._build, marks=ears)  # type: ignore[arg-type]
+        device = Device(database, self._identity, office.line(self._identity), build=self._build, marks=ears)
         filler = self._small[who] / "filler"
         said: list[Violation] = []
         try:
@@ -147,7 +148,7 @@ class _Bench:
     def _judge(self, office_folder: Path, database: Path, ears: Ears) -> list[Violation]:
         try:
             office = Office(office_folder)
-            device = Device(database, self._identity, office.line(self._identity), marks=ears)  # type: ignore[arg-type]
+            device = Device(database, self._identity, office.line(self._identity), marks=ears)
             try:
                 device.outbox.check_chain()
                 device.put(1001, size=SIZE)

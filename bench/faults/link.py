@@ -21,13 +21,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.faults import own_namespace
-from bench.faults.any_order import Ears, JumpingClock
+from bench.faults.any_order import JumpingClock
 from bench.faults.history import Fault, History, Violation, violations
 from bench.faults.link_proxy import GOOD, LinkProxy, Trouble
+from bench.faults.marks import Ears, Told
 from bench.faults.parts import Progress, Result, quietly
 from bench.faults.power_cut import acknowledged
-from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Told, found_office, ledger_of, queue_of
+from bench.faults.rig import AS_IT_IS, Build, Device, Identity, found_office
 from bench.faults.service import Service, as_identity, enrol_over_tls, tls_line
+from bench.faults.stores import ledger_of, queue_of
 from bench.faults.wrong_builds import CREDULOUS, FORGETFUL, HASTY
 from head_office.keys.authority import Authority
 from head_office.keys.home import Home
@@ -159,7 +161,7 @@ class _Bench:
         with tls_line(self.enrolled, self._proxy.url, timeouts) as line:
             device = Device(
                 self._database, self.identity, line,
-                build=self._build, marks=self.ears, clock=clock,  # type: ignore[arg-type]
+                build=self._build, marks=self.ears, clock=clock,
             )  # fmt: skip
             try:
                 yield device

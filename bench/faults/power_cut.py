@@ -16,8 +16,10 @@ from bench.faults import traced
 from bench.faults.cycle import early_checkpoints, some_claims
 from bench.faults.file_recorder import ARGUMENTS, CUTS, Disk, Files, Mark, Step, read_files, read_trace, write_files
 from bench.faults.history import Fault, Violation, violations
+from bench.faults.marks import Marks, Told
 from bench.faults.parts import Progress, Result, quietly
-from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Marks, Office, Told, found_office, history_of
+from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Office, found_office
+from bench.faults.stores import history_of
 from bench.faults.wrong_builds import POWER_CUT
 
 DEVICE_FILES = ("agent.db", "agent.db-wal")

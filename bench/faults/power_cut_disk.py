@@ -16,9 +16,10 @@ from bench.faults.block_recorder import DISK, mounted_image, read_log, recording
 from bench.faults.cycle import early_checkpoints, some_claims
 from bench.faults.file_recorder import CUTS, Disk, Mark, Step
 from bench.faults.history import Fault, Violation
+from bench.faults.marks import Marks, Told
 from bench.faults.parts import Progress, Result, quietly
 from bench.faults.power_cut import start_and_judge
-from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Marks, Office, Told, found_office
+from bench.faults.rig import AS_IT_IS, Build, Device, Identity, Office, found_office
 from bench.faults.wrong_builds import DEVICE_NORMAL, HASTY, OFFICE_LATE, OFFICE_NORMAL
 
 IMAGE_BYTES = 32 * 1024 * 1024

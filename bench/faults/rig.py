@@ -5,9 +5,8 @@ happened is written as marks, one line each, so that a child process that dies l
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from bench.faults.history import Captured, Held, History, Place, Purged
+from bench.faults.marks import Listener
 from head_office.device_registry import DeviceRegistry
 from head_office.errors import HeadOfficeError as OfficeError
 from head_office.ingest import Ingest
@@ -44,10 +43,9 @@ from sync.edge.sealing import Sealer
 from sync.edge.stick import Stick
 from sync.edge.uploader import Client, RoundOutcome, RoundResult, Trust, Uploader
 from sync.enrolment import Site, SiteType
-from sync.envelope import Lane, envelope_digest
-from sync.errors import Cause, HeadOfficeError, ReceiptError
+from sync.envelope import Lane
+from sync.errors import Cause, HeadOfficeError
 from sync.keys import PrivateKey, PublicKey, Signer, SoftwareSigner
-from sync.receipt import read_receipt, verify_receipt
 from sync.recipients import Recipient
 from sync.renewal import RenewRequest, decode_reply, sign_request
 
@@ -91,54 +89,6 @@ class Identity:
     receipt_keys: dict[bytes, PublicKey]
     recipients: tuple[Recipient, ...]
     tls_certificate: bytes = b""
-
-
-class Marks:
-    """The history as it happens: each line is one write, at the moment of the event."""
-
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
-
-    def captured(self, packet: UUID, device: str, position: ChainPosition, envelope: bytes) -> None:
-        """Before the commit: it may or may not come to be."""
-        place = f"{device} {position.lane.value} {position.epoch.hex()} {position.seq}"
-        self._say(f"C {packet} {place} {envelope_digest(envelope).hex()}")
-
-    def promised(self, digest: bytes) -> None:
-        """The user is told that it is queued."""
-        self._say(f"P {digest.hex()}")
-
-    def acknowledged(self, digest: bytes) -> None:
-        """The user is told that head office has it."""
-        self._say(f"A {digest.hex()}")
-
-    def _say(self, line: str) -> None:
-        # A call nothing else makes, so that a tool that breaks every write leaves the record of it whole.
-        os.writev(self._handle, [f"{line}\n".encode("ascii")])
-
-
-@dataclass
-class Told:
-    """Marks read back."""
-
-    captured: list[Captured] = field(default_factory=list)
-    promised: set[bytes] = field(default_factory=set)
-    acknowledged: set[bytes] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, lines: Iterable[str]) -> "Told":
-        """Read whole lines; one that was cut off by a crash is left out."""
-        told = cls()
-        for line in lines:
-            match line.split():
-                case ["C", packet, device, lane, epoch, seq, digest] if len(digest) == 64:
-                    place = Place(device, lane, bytes.fromhex(epoch), int(seq))
-                    told.captured.append(Captured(packet, place, bytes.fromhex(digest)))
-                case ["P", digest] if len(digest) == 64:
-                    told.promised.add(bytes.fromhex(digest))
-                case ["A", digest] if len(digest) == 64:
-                    told.acknowledged.add(bytes.fromhex(digest))
-        return told
 
 
 class Office:
@@ -231,7 +181,7 @@ class Device:
         client: Client,
         *,
         build: Build = AS_IT_IS,
-        marks: Marks | None = None,
+        marks: Listener | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.path, self.identity, self.client, self._build, self._marks = path, identity, client, build, marks
@@ -348,65 +298,6 @@ def found_office(folder: Path) -> Home:
     home = Home(folder)
     set_up(home, ["localhost", "127.0.0.1"], utc_now())
     return home
-
-
-def queue_of(device: Device) -> tuple[list[Held], list[Purged]]:
-    """What a device's file holds: waiting with bytes, and what has none any more, with or without proof."""
-    held, purged = [], []
-    database, device_id, keys = device.database, device.identity.device_id, device.identity.receipt_keys
-    for row in database.read(
-        "SELECT r.id, lane, epoch, seq, state, digest, raw FROM outbox_rows r JOIN outbox_chains c ON c.id = r.chain"
-        " LEFT JOIN outbox_receipts p ON p.id = r.receipt_id ORDER BY r.id"
-    ):
-        place = Place(device_id, row["lane"], bytes(row["epoch"]), row["seq"])
-        envelope = device.outbox.envelope(row["id"])
-        if envelope is None:
-            proved = row["raw"] is not None and _proves(bytes(row["raw"]), keys, device_id, bytes(row["digest"]))
-            purged.append(Purged(place, bytes(row["digest"]), proved))
-        elif row["state"] in ("READY", "DEAD"):
-            held.append(Held(place, envelope_digest(envelope)))
-    return held, purged
-
-
-def ledger_of(ledger: Any) -> list[Held]:
-    """What head office's ledger holds."""
-    return [
-        Held(
-            Place(row["device_id"], row["lane"], bytes(row["epoch"]), row["seq"]),
-            envelope_digest(bytes(row["envelope"])),
-            row["receipt_no"],
-            bool(row["in_chain"]),
-        )
-        for row in ledger.read(
-            "SELECT device_id, lane, epoch, seq, envelope, receipt_no, in_chain FROM packets ORDER BY receipt_no"
-        )
-    ]
-
-
-def history_of(told: Told, devices: Sequence[Device], office: Office, *, drained: bool = True) -> History:
-    """Everything the judge needs, read from the open stores."""
-    waiting: list[Held] = []
-    purged: list[Purged] = []
-    for device in devices:
-        held, gone = queue_of(device)
-        waiting += held
-        purged += gone
-    return History(
-        captured=told.captured,
-        promised=frozenset(told.promised),
-        acknowledged=frozenset(told.acknowledged),
-        waiting=waiting,
-        stored=ledger_of(office.ledger),
-        purged=purged,
-        drained=drained,
-    )
-
-
-def _proves(raw: bytes, keys: dict[bytes, PublicKey], device_id: str, digest: bytes) -> bool:
-    with suppress(ReceiptError):
-        verified = verify_receipt(raw, keys, device_id, read_receipt(raw).nonce)
-        return any(one.digest == digest and one.verdict.in_custody for one in verified.content.verdicts)
-    return False
 
 
 def certificate_request(key: PrivateKey) -> bytes:
