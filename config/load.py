@@ -59,13 +59,22 @@ def settings_from(given: Mapping[str, Any], file: Path) -> Settings:
 
 
 def known_keys() -> dict[str, list[str]]:
-    """Every key a site may write, by section."""
+    """Every key a site may write, by section; a section within another is named ``outer.inner``."""
     sections: dict[str, list[str]] = {}
     for name, field in Settings.model_fields.items():
         assert isinstance(field.annotation, type)
-        assert issubclass(field.annotation, BaseModel)
-        sections[name] = list(field.annotation.model_fields)
+        _collect(sections, name, field.annotation)
     return sections
+
+
+def _collect(sections: dict[str, list[str]], name: str, section: type) -> None:
+    assert issubclass(section, BaseModel)
+    sections[name] = []
+    for key, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            _collect(sections, f"{name}.{key}", field.annotation)
+        else:
+            sections[name].append(key)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -82,17 +91,23 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _refuse_unknown(given: Mapping[str, Any], file: Path) -> None:
-    known = list(Settings.model_fields)
+    known = known_keys()
+    outermost = [section for section in known if "." not in section]
     for section, content in given.items():
-        if section not in known:
-            raise ConfigError(file, section, "no such section", _nearest(section, known, bracketed=True))
-        if not isinstance(content, Mapping):
-            raise ConfigError(file, section, "is a section, not a value", f"write [{section}] on a line of its own")
-        keys = known_keys()[section]
-        for key in content:
-            if key not in keys:
-                cure = _in_another_section(key) or _nearest(key, keys) or "docs/technician.md lists every key"
-                raise ConfigError(file, f"{section}.{key}", "no such key", cure)
+        if section not in outermost:
+            raise ConfigError(file, section, "no such section", _nearest(section, outermost, bracketed=True))
+        _refuse_unknown_in(section, content, known, file)
+
+
+def _refuse_unknown_in(section: str, content: Any, known: Mapping[str, list[str]], file: Path) -> None:
+    if not isinstance(content, Mapping):
+        raise ConfigError(file, section, "is a section, not a value", f"write [{section}] on a line of its own")
+    for key, value in content.items():
+        if f"{section}.{key}" in known:
+            _refuse_unknown_in(f"{section}.{key}", value, known, file)
+        elif key not in known[section]:
+            cure = _in_another_section(key) or _nearest(key, known[section]) or "docs/technician.md lists every key"
+            raise ConfigError(file, f"{section}.{key}", "no such key", cure)
 
 
 def _nearest(name: str, known: list[str], *, bracketed: bool = False) -> str:
@@ -103,14 +118,19 @@ def _nearest(name: str, known: list[str], *, bracketed: bool = False) -> str:
 
 
 def _in_another_section(key: str) -> str:
-    for section, keys in known_keys().items():
+    # Outer sections first: they are what is written by hand.
+    for section, keys in sorted(known_keys().items(), key=lambda known: known[0].count(".")):
         if key in keys:
             return f"it belongs under [{section}]"
     return ""
 
 
 def _laid_over(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    return {section: {**defaults.get(section, {}), **given.get(section, {})} for section in {*defaults, *given}}
+    merged = dict(defaults)
+    for key, value in given.items():
+        inner = defaults.get(key)
+        merged[key] = _laid_over(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _sentence(error: ErrorDetails) -> str:

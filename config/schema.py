@@ -35,9 +35,17 @@ class CardTransport(enum.StrEnum):
 
 
 class ScannerDriver(enum.StrEnum):
-    """Which driver looks for a scanner."""
+    """Which driver looks for a scanner; AUTO asks every one that has what it needs."""
 
+    AUTO = "auto"
     VIRTUAL = "virtual"
+    URU4000 = "uru4000"
+    NB1010 = "nb1010"
+    UPEKTC_IMG = "upektc_img"
+    ZFM = "zfm"
+    UVC = "uvc"
+    SBI = "sbi"
+    VENDOR = "vendor"
 
 
 class KeyStoreName(enum.StrEnum):
@@ -135,12 +143,58 @@ class CardSection(Section):
     wait_s: float = Field(gt=0, le=600)
 
 
+class Uru4000Section(Section):
+    """U.are.U 4000 and 4500."""
+
+    response_key_file: OptionalPath
+
+
+class ZfmSection(Section):
+    """Serial modules."""
+
+    port: OptionalText
+
+
+class UvcSection(Section):
+    """Cameras."""
+
+    device: OptionalPath
+
+
+class SbiSection(Section):
+    """Scanners behind a device service of their maker's."""
+
+    first_port: int = Field(ge=1_024, le=65_535)
+    last_port: int = Field(ge=1_024, le=65_535)
+    roots_dir: OptionalPath
+
+    @field_validator("last_port")
+    @classmethod
+    def _a_range(cls, value: int, info: ValidationInfo) -> int:
+        first = info.data.get("first_port", value)
+        if not first <= value < first + 200:
+            raise ValueError("must be at least first_port, and less than 200 ports later: each is asked")
+        return value
+
+
+class VendorSection(Section):
+    """Scanners behind a library of their maker's."""
+
+    library: OptionalPath
+
+
 class ScannerSection(Section):
     """Fingerprint scanner."""
 
     driver: ScannerDriver
     socket: OptionalPath
     capture_timeout_s: float = Field(gt=0, le=600)
+    calibration_dir: OptionalPath
+    uru4000: Uru4000Section
+    zfm: ZfmSection
+    uvc: UvcSection
+    sbi: SbiSection
+    vendor: VendorSection
 
 
 class MatcherSection(Section):
@@ -275,6 +329,11 @@ class Settings(Section):
     def reserve_file(self) -> Path:
         """Room kept back beside the database, for a disk that is full."""
         return self.agent.state_dir / "agent.reserve"
+
+    @property
+    def calibration_dir(self) -> Path:
+        """Where measured resolutions of scanners lie: as set, else in the state folder."""
+        return self.scanner.calibration_dir or self.agent.state_dir / "calibration"
 
     @property
     def callers_file(self) -> Path:

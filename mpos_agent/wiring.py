@@ -1,6 +1,7 @@
 """Settings → real objects. The only file that names concrete drivers."""
 
 import contextlib
+import functools
 import os
 import random
 import secrets
@@ -10,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from config.schema import CardTransport, KeyAlgorithm, ScannerDriver, Settings
+from config.schema import CardTransport, KeyAlgorithm, Settings
 from drivers.card.base import CardReader
 from drivers.card.ektp.sam_secrets import SamSecrets
 from drivers.card.socket_reader import SocketReader
-from drivers.errors import DeviceNotFoundError
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerSource
-from drivers.scanner.discovery import find_scanners
+from drivers.scanner.calibration import load as load_calibration
+from drivers.scanner.discovery import Wanted, find_scanners
 from mpos_agent import __version__
 from mpos_agent.agent import Agent, Parts, Station, Watch
 from mpos_agent.audit import Act, AuditLog
@@ -396,12 +397,15 @@ def _watch(settings: Settings, board: ReaderBoard) -> Watch | None:
 
 def _scanner_finder(settings: Settings) -> Callable[[], Sequence[ScannerSource]]:
     section = settings.scanner
-    match section.driver:
-        case ScannerDriver.VIRTUAL:
-
-            def virtual() -> Sequence[ScannerSource]:
-                if section.socket is None:
-                    raise DeviceNotFoundError("scanner", "look for a scanner", "scanner.socket is not set")
-                return find_scanners(virtual_sockets=[section.socket])
-
-            return virtual
+    wanted = Wanted(
+        driver=section.driver.value,
+        calibrations=functools.partial(load_calibration, settings.calibration_dir),
+        virtual_socket=section.socket,
+        uru4000_response_key=section.uru4000.response_key_file,
+        zfm_port=section.zfm.port,
+        uvc_device=section.uvc.device,
+        sbi_ports=(section.sbi.first_port, section.sbi.last_port),
+        sbi_roots=section.sbi.roots_dir,
+        vendor_library=section.vendor.library,
+    )
+    return functools.partial(find_scanners, wanted)

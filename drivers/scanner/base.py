@@ -3,9 +3,10 @@
 import abc
 import enum
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +30,17 @@ class FingerImage:
     """One captured finger. Held in memory only; :meth:`wipe` it on every way out.
 
     pixels : (H, W) uint8, ridges dark on light, row 0 at the finger tip.
-    dpi : resolution of both axes.
+    dpi : resolution of both axes; None for a picture as the sensor gave it, whose pixels may not even be square
+        (``ScannerSource.open(raw=True)``). Such a picture is looked at and measured, never compared.
     """
 
     pixels: NDArray[np.uint8]
-    dpi: float
+    dpi: float | None
     scanner: str
 
     def __repr__(self) -> str:
-        return f"<finger image {self.pixels.shape[1]}x{self.pixels.shape[0]} at {self.dpi:g} dpi>"
+        resolution = "unknown" if self.dpi is None else f"{self.dpi:g}"
+        return f"<finger image {self.pixels.shape[1]}x{self.pixels.shape[0]} at {resolution} dpi>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a finger image is neither pickled nor copied")
@@ -45,6 +48,18 @@ class FingerImage:
     def wipe(self) -> None:
         """Overwrite the pixels with zeros; safe to call twice."""
         self.pixels[...] = 0
+
+
+class ScannerState(enum.Enum):
+    """Whether a scanner that was found could be opened now, as far as that shows without opening it."""
+
+    READY = "ready"
+    BUSY = "busy"
+    """Another program holds it."""
+    NO_PERMISSION = "no_permission"
+    """The operating system does not let this user open it."""
+    NOT_CONFIGURED = "not_configured"
+    """It lacks a setting or a key without which it cannot be opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +73,17 @@ class ScannerInfo:
     """None until calibrated."""
     path: str
     """Stable place: bus path, tty or socket."""
+    state: ScannerState = ScannerState.READY
+    calibration: str | None = None
+    """Where its resolution comes from: ``device`` (it says so itself), ``model`` (the data sheet of the model),
+    ``measured 2026-11-20`` (a calibration file); None: it is not known."""
 
 
 class Scanner(abc.ABC):
     """An opened scanner. One thread at a time; close it, or use ``with``."""
 
+    streams: ClassVar[bool] = False
+    """True when :meth:`frames` shows the glass all the time, with and without a finger on it."""
     info: ScannerInfo
 
     @abc.abstractmethod
@@ -77,6 +98,17 @@ class Scanner(abc.ABC):
         ``PlaceAgain.NO_FINGER`` when it is over otherwise, or ``stop`` was set.
         Raises DeviceError when the scanner itself fails.
         """
+
+    def frames(self, timeout_s: float, stop: threading.Event | None = None) -> Iterator[FingerImage]:
+        """What lies on the glass, frame by frame, until the time is over or ``stop`` is set.
+
+        A scanner that streams gives every frame it has, also of an empty glass and of a finger that was pictured
+        before: who watches judges. One that does not gives the one picture of :meth:`capture`, if there is one.
+        Each frame is the caller's to wipe. Raises DeviceError when the scanner itself fails.
+        """
+        picture = self.capture(timeout_s, stop)
+        if isinstance(picture, FingerImage):
+            yield picture
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -97,10 +129,17 @@ class ScannerSource(abc.ABC):
     info: ScannerInfo
 
     @abc.abstractmethod
-    def open(self) -> Scanner:
+    def open(self, *, raw: bool = False) -> Scanner:
         """Claim it.
+
+        Parameters
+        ----------
+        raw : pictures as the sensor gives them, with ``dpi`` None where the geometry is not known: for testing and
+            measuring a scanner. Without it, a scanner of unknown geometry gives no picture.
 
         Raises
         ------
         DeviceNotFoundError, DeviceBusyError, DevicePermissionError
+            Also ``NotCalibratedError``, here or at the first capture, when the geometry is not known and ``raw``
+            was not asked for; ``NotConfiguredError`` when it lacks a setting.
         """

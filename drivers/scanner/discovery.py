@@ -1,17 +1,84 @@
-"""Which scanners there are. Listing opens nothing and disturbs nobody."""
+"""Which scanners there are. Listing opens nothing and disturbs nobody.
 
-from collections.abc import Sequence
+Every driver module has a ``find`` that gives what it sees. It is imported when it is asked for: a machine with a
+USB scanner loads neither the serial nor the camera library.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from drivers.errors import DeviceError
 from drivers.scanner.base import ScannerSource
-from drivers.scanner.virtual import VirtualScannerSource
+from drivers.scanner.calibration import Calibrations, none_measured
 
 
-def find_scanners(*, virtual_sockets: Sequence[Path] = ()) -> list[ScannerSource]:
-    """The scanners that could be opened now, in the order in which they were asked for.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which scanners are looked for, and what their drivers need to know."""
 
-    Parameters
-    ----------
-    virtual_sockets : where virtual scanners may listen; those that are not plugged in are left out.
+    driver: str = "auto"
+    """One driver's name; ``auto``: every USB family, and of the others those whose setting is there."""
+    calibrations: Calibrations = none_measured
+    virtual_socket: Path | None = None
+    """Where a virtual scanner may listen."""
+    uru4000_response_key: Path | None = None
+    """Key of the challenge of 045e:00ca, 16 bytes in hexadecimal."""
+    zfm_port: str | None = None
+    """Serial port, a stable name of /dev/serial/by-id; None: every port whose USB adapter is known."""
+    uvc_device: Path | None = None
+    """Camera, a stable name of /dev/v4l/by-id."""
+    sbi_ports: tuple[int, int] = (4501, 4600)
+    """First and last port of 127.0.0.1 at which a device service may answer."""
+    sbi_roots: Path | None = None
+    """Folder with the certificates of those who vouch for such devices."""
+    vendor_library: Path | None = None
+    """A vendor's library behind our header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is, and what kept one driver or another from looking."""
+
+    sources: tuple[ScannerSource, ...]
+    problems: tuple[DeviceError, ...]
+
+
+def look(wanted: Wanted) -> Found:
+    """Ask every driver that is wanted; one that fails does not hide what the others see."""
+    sources: list[ScannerSource] = []
+    problems: list[DeviceError] = []
+    for driver, find in DRIVERS.items():
+        if wanted.driver not in ("auto", driver):
+            continue
+        try:
+            sources += find(wanted)
+        except DeviceError as problem:
+            problems.append(problem)
+    return Found(tuple(sources), tuple(problems))
+
+
+def find_scanners(wanted: Wanted) -> list[ScannerSource]:
+    """The scanners that could be opened now, hardware first.
+
+    Raises
+    ------
+    DeviceError
+        Nothing was found, and this kept a driver from looking.
     """
-    return [VirtualScannerSource(path) for path in virtual_sockets if path.is_socket()]
+    found = look(wanted)
+    if not found.sources and found.problems:
+        raise found.problems[0]
+    return list(found.sources)
+
+
+def _virtual(wanted: Wanted) -> list[ScannerSource]:
+    from drivers.scanner.virtual import find  # noqa: PLC0415 - see above
+
+    return find(wanted.virtual_socket)
+
+
+DRIVERS: Mapping[str, Callable[[Wanted], list[ScannerSource]]] = {
+    "virtual": _virtual,
+}
+"""By name, in the order in which they are preferred."""

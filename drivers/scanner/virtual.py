@@ -4,6 +4,7 @@ Tried against ``virtual_server.py``; the frames are described in ``virtual_frame
 a scanner like any other: found, opened, unplugged, busy, slow or talking nonsense.
 """
 
+import dataclasses
 import socket
 import threading
 import time
@@ -32,13 +33,20 @@ FEWEST_GREY_LEVELS = 8
 """A picture whose darkest and lightest hundredth lie nearer than this holds no ridges, only sensor noise."""
 
 
+def find(socket_path: Path | None) -> list[ScannerSource]:
+    """The virtual scanner that listens there, if one does."""
+    return [VirtualScannerSource(socket_path)] if socket_path is not None and socket_path.is_socket() else []
+
+
 class VirtualScannerSource(ScannerSource):
     """A socket that a virtual scanner listens on."""
 
     def __init__(self, path: Path) -> None:
-        self.info = ScannerInfo(driver="virtual", name="Virtual scanner", serial=None, dpi=None, path=str(path))
+        self.info = ScannerInfo(
+            driver="virtual", name="Virtual scanner", serial=None, dpi=None, path=str(path), calibration="device"
+        )
 
-    def open(self) -> Scanner:
+    def open(self, *, raw: bool = False) -> Scanner:
         """Connect; raises as :class:`ScannerSource` says, and other DeviceErrors when the answer is wrong."""
         return VirtualScanner(self.info)
 
@@ -59,7 +67,7 @@ class VirtualScanner(Scanner):
         except DeviceError:
             self.close()
             raise
-        self.info = ScannerInfo(driver=info.driver, name=info.name, serial=info.serial, dpi=hello.dpi, path=info.path)
+        self.info = dataclasses.replace(info, dpi=hello.dpi)
 
     def capture(self, timeout_s: float, stop: threading.Event | None = None) -> FingerImage | PlaceAgain:
         """See :meth:`Scanner.capture`."""

@@ -65,11 +65,11 @@ class LocalMatcher:
 
     def quality(self, image: FingerImage) -> matcher.Quality:
         """0 to 100 with reasons; UnusableImageError when it is no picture."""
-        return matcher.assess_quality(image.pixels, image.dpi)
+        return matcher.assess_quality(image.pixels, _known(image.dpi))
 
     def extract(self, image: FingerImage) -> Template:
         """Minutiae, the caller's to wipe; UnusableImageError when it is no picture."""
-        return matcher.extract(image.pixels, image.dpi, self._loaded())
+        return matcher.extract(image.pixels, _known(image.dpi), self._loaded())
 
     def compare(self, probe: Template, gallery: Template) -> matcher.Score:
         """How alike."""
@@ -85,3 +85,8 @@ class LocalMatcher:
             if self._network is None:
                 self._network = matcher.Network.load(self._network_file)
             return self._network
+
+
+def _known(dpi: float | None) -> float:
+    assert dpi is not None, "a picture of unknown resolution never reaches a claim"
+    return dpi

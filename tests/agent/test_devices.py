@@ -18,7 +18,7 @@ from drivers.card.virtual.sam import VirtualSam
 from drivers.card.virtual.served import SocketSlot
 from drivers.errors import DeviceError, DeviceNotFoundError, DeviceRemovedError, ServiceDownError
 from drivers.scanner.base import FingerImage, PlaceAgain
-from drivers.scanner.discovery import find_scanners
+from drivers.scanner.discovery import Wanted, find_scanners
 from drivers.scanner.virtual_server import VirtualScannerServer
 from mpos_agent.devices import CardStation, FingerStation
 from mpos_agent.errors import ClaimBusyError, StoppingError
@@ -125,7 +125,7 @@ def glass(tmp_path: Path) -> Iterator[VirtualScannerServer]:
 
 def fingers(tmp_path: Path) -> FingerStation:
     """The finger station over that scanner."""
-    return FingerStation(lambda: find_scanners(virtual_sockets=[tmp_path / "scanner.sock"]), threading.Event())
+    return FingerStation(lambda: find_scanners(Wanted(virtual_socket=tmp_path / "scanner.sock")), threading.Event())
 
 
 def ridges() -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

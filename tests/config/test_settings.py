@@ -40,9 +40,14 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
 
 def test_defaults_name_every_key_and_only_those() -> None:
     """A technician finds each key of the program in defaults.toml."""
-    assert {section: sorted(keys) for section, keys in default_settings().items()} == {
-        section: sorted(keys) for section, keys in known_keys().items()
-    }
+
+    def keys_of(section: str, content: dict[str, Any]) -> dict[str, list[str]]:
+        inner = {f"{section}.{key}": value for key, value in content.items() if isinstance(value, dict)}
+        own = {section: sorted(key for key, value in content.items() if not isinstance(value, dict))}
+        return own | {name: keys for part in inner for name, keys in keys_of(part, inner[part]).items()}
+
+    defaults = {name: keys for part in default_settings().items() for name, keys in keys_of(*part).items()}
+    assert defaults == {section: sorted(keys) for section, keys in known_keys().items()}
 
 
 def test_every_key_of_the_defaults_has_a_comment_above_it() -> None:
@@ -75,6 +80,9 @@ def test_there_is_an_example_for_each_kind_of_site() -> None:
         ("[card]\nport = 5", "card.port", "it belongs under [api]"),
         ("[card]\nxyzzy = 5", "card.xyzzy", "docs/technician.md lists every key"),
         ("api = 5", "api", "write [api] on a line of its own"),
+        ("[scanner]\nuvc = 5", "scanner.uvc", "write [scanner.uvc] on a line of its own"),
+        ("[scanner.zfm]\nprt = 5", "scanner.zfm.prt", "did you mean port?"),
+        ("[scanner.zfm]\nroots_dir = 5", "scanner.zfm.roots_dir", "it belongs under [scanner.sbi]"),
     ],
 )
 def test_a_misspelt_key_is_answered_with_the_nearest_one(tmp_path: Path, text: str, key: str, cure: str) -> None:
@@ -96,6 +104,8 @@ def test_a_misspelt_key_is_answered_with_the_nearest_one(tmp_path: Path, text: s
         ("[claim]\nsend_chip_photo = 'perhaps'", "claim.send_chip_photo", "must be true or false"),
         ("[card]\nslot_switch = 99", "card.slot_switch", "must be at most 2"),
         ("[agent]\nstate_dir = 5", "agent.state_dir", "must be a path in quotes"),
+        ("[scanner]\ndriver = 'usb'", "scanner.driver", "must be one of 'auto'"),
+        ("[scanner.sbi]\nlast_port = 4500", "scanner.sbi.last_port", "must be at least first_port"),
     ],
 )
 def test_a_value_that_is_not_allowed_says_what_is(tmp_path: Path, text: str, key: str, said: str) -> None:
@@ -126,6 +136,14 @@ def test_relative_paths_start_at_the_settings_file(tmp_path: Path, monkeypatch: 
     assert settings.database_file == tmp_path / "state" / "agent.db"
     assert settings.agent.run_dir == Path("/run/x")
     assert settings.scanner.socket == tmp_path / "glass.sock"
+
+
+def test_one_key_of_an_inner_section_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    """Naming the first port of device services does not lose the default of the last."""
+    settings = load_settings(written(tmp_path, "[scanner.sbi]\nfirst_port = 4550\nroots_dir = 'roots'"))
+    assert (settings.scanner.sbi.first_port, settings.scanner.sbi.last_port) == (4550, 4600)
+    assert settings.scanner.sbi.roots_dir == tmp_path / "roots"
+    assert settings.scanner.zfm.port is None
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:

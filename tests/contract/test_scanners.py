@@ -138,6 +138,7 @@ def test_a_finger_that_lies_on_the_glass_is_pictured(rig: Rig, finger_pixels: ND
     assert isinstance(image, FingerImage)
     assert image.pixels.dtype == np.uint8
     assert image.pixels.ndim == 2
+    assert image.dpi is not None
     assert 100 <= image.dpi <= 2000
 
 

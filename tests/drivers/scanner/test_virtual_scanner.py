@@ -21,7 +21,7 @@ from drivers.errors import (
     DeviceTimeoutError,
 )
 from drivers.scanner.base import FingerImage, PlaceAgain
-from drivers.scanner.discovery import find_scanners
+from drivers.scanner.discovery import Wanted, find_scanners
 from drivers.scanner.virtual import VirtualScanner, VirtualScannerSource
 from drivers.scanner.virtual_frames import HEADER_BYTES, Header, Kind, encode_header
 from drivers.scanner.virtual_server import VirtualScannerServer
@@ -240,10 +240,10 @@ def test_nobody_listens(path: Path) -> None:
 
 def test_only_plugged_in_scanners_are_listed(server: VirtualScannerServer, path: Path) -> None:
     """The technician's list shows what could be opened now."""
-    elsewhere = path.with_name("other.sock")
-    assert [source.info.path for source in find_scanners(virtual_sockets=[elsewhere, path])] == [str(path)]
+    assert [source.info.path for source in find_scanners(Wanted(virtual_socket=path))] == [str(path)]
+    assert find_scanners(Wanted(virtual_socket=path.with_name("other.sock"))) == []
     server.unplug()
-    assert find_scanners(virtual_sockets=[elsewhere, path]) == []
+    assert find_scanners(Wanted(virtual_socket=path)) == []
 
 
 def test_the_socket_is_for_this_user_only(server: VirtualScannerServer, path: Path) -> None:

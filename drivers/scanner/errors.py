@@ -1,0 +1,34 @@
+"""What keeps a scanner that is plugged in from being used."""
+
+from drivers.errors import DeviceError
+
+
+class NotCalibratedError(DeviceError):
+    """Nobody knows how many pixels of it make an inch, so its pictures cannot be compared with a card."""
+
+    code = "scanner_not_calibrated"
+
+    def __init__(self, driver: str, serial: str | None) -> None:
+        unit = driver if serial is None else f"{driver} {serial}"
+        super().__init__(unit, "capture", "not calibrated: mpos-agent devices calibrate")
+        self.driver, self.serial = driver, serial
+
+
+class CalibrationFileError(DeviceError):
+    """A calibration file is there but says nothing that could be true."""
+
+    code = "calibration_file"
+
+    def __init__(self, file: str, detail: str) -> None:
+        super().__init__(f"calibration {file}", "read", detail)
+        self.file = file
+
+
+class NotConfiguredError(DeviceError):
+    """A setting is missing without which this scanner cannot be opened."""
+
+    code = "scanner_not_configured"
+
+    def __init__(self, device: str, setting: str) -> None:
+        super().__init__(device, "open", f"{setting} is not set")
+        self.setting = setting
