@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from bench.faults.rig import AS_IT_IS, SITE, Build, Identity
-from bench.faults.traced import wait_for
+from bench.faults.traced import allow_tracing, wait_for
 from head_office import office as office_module
 from head_office.device_registry import DeviceRegistry
 from head_office.keys.authority import Authority
@@ -91,6 +91,7 @@ class Service:
     def _serve(self, says: int) -> None:
         status = 1
         try:
+            allow_tracing()
             log = os.open(self.home.folder.parent / "service.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.dup2(log, 2)
             logging.basicConfig(level=logging.WARNING, force=True)
