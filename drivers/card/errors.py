@@ -17,6 +17,13 @@ class CardRemovedError(DeviceRemovedError):
     retryable = True
 
 
+class SeveralCardsError(DeviceError):
+    """Cards lie on several readers, and nobody can say whose turn it is."""
+
+    code = "several_cards"
+    retryable = True
+
+
 class SamMissingError(DeviceError):
     """No SAM answers in the configured slot."""
 

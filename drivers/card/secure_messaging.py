@@ -37,7 +37,7 @@ class Keys:
     @classmethod
     def derive(cls, seed: bytes) -> "Keys":
         """First 16 bytes of SHA-1(seed ‖ 00000001) and SHA-1(seed ‖ 00000002), parity adjusted."""
-        return cls(*(_odd_parity(_sha1(seed + number.to_bytes(4, "big"))[:16]) for number in (1, 2)))
+        return cls(*(_odd_parity(sha1(seed + number.to_bytes(4, "big"))[:16]) for number in (1, 2)))
 
 
 def encrypt(key: bytes, data: bytes, iv: bytes = ZERO_IV) -> bytes:
@@ -182,7 +182,8 @@ def _algorithm(key: bytes) -> TripleDES:
     return TripleDES(key * 3 if len(key) == 8 else key + key[:8])
 
 
-def _sha1(data: bytes) -> bytes:
+def sha1(data: bytes) -> bytes:
+    """The hash of the standard's key derivation; it proves nothing here."""
     return hashlib.sha1(data, usedforsecurity=False).digest()
 
 
