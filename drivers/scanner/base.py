@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import ClassVar, NoReturn, Self
+from typing import NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,7 @@ class ScannerInfo:
 class Scanner(abc.ABC):
     """An opened scanner. One thread at a time; close it, or use ``with``."""
 
-    streams: ClassVar[bool] = False
+    streams: bool = False
     """True when :meth:`frames` shows the glass all the time, with and without a finger on it."""
     info: ScannerInfo
 

@@ -8,7 +8,7 @@ import dataclasses
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ ANSWER_S = 3.0
 """Both ends are on one machine and answer within milliseconds; this much covers a machine that swaps."""
 SLICE_S = 0.05
 """How often a wait looks at the stop event: short enough that nobody notices, idle enough for a kiosk."""
+FRAME_S = 0.04
+"""Between two frames: what a camera with 25 frames a second does."""
 FEWEST_GREY_LEVELS = 8
 """A picture whose darkest and lightest hundredth lie nearer than this holds no ridges, only sensor noise."""
 
@@ -62,12 +64,13 @@ class VirtualScanner(Scanner):
             hello = self._read_header("open", self._monotonic() + ANSWER_S)
             if hello.kind is Kind.BUSY:
                 raise DeviceBusyError(self._name, "open", "another program is using it")
-            if hello.kind is not Kind.HELLO:
+            if hello.kind not in (Kind.HELLO, Kind.HELLO_STREAM):
                 raise DeviceProtocolError(self._name, "open", f"began with {hello.kind.name}")
         except DeviceError:
             self.close()
             raise
         self.info = dataclasses.replace(info, dpi=hello.dpi)
+        self.streams = hello.kind is Kind.HELLO_STREAM
 
     def capture(self, timeout_s: float, stop: threading.Event | None = None) -> FingerImage | PlaceAgain:
         """See :meth:`Scanner.capture`."""
@@ -102,6 +105,29 @@ class VirtualScanner(Scanner):
         if answer.kind is Kind.NOT_LIFTED:
             return PlaceAgain.LIFT_FIRST
         raise DeviceProtocolError(self._name, "capture", f"answered {answer.kind.name}")
+
+    def frames(self, timeout_s: float, stop: threading.Event | None = None) -> Iterator[FingerImage]:
+        """See :meth:`Scanner.frames`."""
+        if not self.streams:
+            yield from super().frames(timeout_s, stop)
+            return
+        until, pause = self._monotonic() + timeout_s, stop or threading.Event()
+        while not pause.is_set() and self._monotonic() < until:
+            try:
+                frame = self._look()
+            except DeviceError:
+                self.close()
+                raise
+            yield frame
+            pause.wait(FRAME_S)
+
+    def _look(self) -> FingerImage:
+        self._refuse_what_was_not_asked_for()
+        self._send(Header(Kind.LOOK))
+        answer = self._read_header("look", self._monotonic() + ANSWER_S)
+        if answer.kind is not Kind.FRAME:
+            raise DeviceProtocolError(self._name, "look", f"answered {answer.kind.name}")
+        return self._read_image(answer)
 
     def close(self) -> None:
         """See :meth:`Scanner.close`."""

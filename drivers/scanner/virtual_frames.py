@@ -8,12 +8,15 @@
     6   2  width, px         big endian, like all numbers here
     8   2  height, px
     10  4  dpi x 100
-    14  …  width x height grey bytes, row by row from the finger tip; IMAGE only
+    14  …  width x height grey bytes, row by row from the finger tip; IMAGE and FRAME only
 
 The scanner speaks first with HELLO (size and resolution of its glass), or BUSY when it has a user
 already. Then one CAPTURE at a time, answered by IMAGE, TOO_SHORT, or, after CANCEL, CANCELLED. An
 IMAGE may cross a CANCEL on the way and then takes the place of CANCELLED. One touch gives one IMAGE:
 while its finger stays the scanner waits, and answers a CANCEL with NOT_LIFTED.
+
+A scanner that streams begins with HELLO_STREAM instead and answers each LOOK at once with a FRAME of what lies
+on its glass now, be it nothing. It takes CAPTURE as well.
 """
 
 import enum
@@ -41,6 +44,13 @@ class Kind(enum.IntEnum):
     TOO_SHORT = 6
     CANCELLED = 7
     NOT_LIFTED = 8
+    HELLO_STREAM = 9
+    LOOK = 10
+    FRAME = 11
+
+
+_WITH_PIXELS = frozenset({Kind.IMAGE, Kind.FRAME})
+_WITH_SIZE = _WITH_PIXELS | {Kind.HELLO, Kind.HELLO_STREAM}
 
 
 class FrameError(ValueError):
@@ -59,7 +69,7 @@ class Header:
     @property
     def payload_bytes(self) -> int:
         """How many bytes follow."""
-        return self.width * self.height if self.kind is Kind.IMAGE else 0
+        return self.width * self.height if self.kind in _WITH_PIXELS else 0
 
 
 def encode_header(header: Header) -> bytes:
@@ -87,7 +97,7 @@ def decode_header(data: bytes | bytearray) -> Header:
     except ValueError:
         raise FrameError(f"unknown frame kind {number}") from None
     dpi = centi_dpi / 100
-    if kind in {Kind.HELLO, Kind.IMAGE}:
+    if kind in _WITH_SIZE:
         if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
             raise FrameError(f"a picture of {width}x{height}")
         if not LOWEST_DPI <= dpi <= HIGHEST_DPI:

@@ -5,6 +5,7 @@ overwritten when the finger is lifted. One thread serves one user at a time, as 
 """
 
 import contextlib
+import dataclasses
 import select
 import selectors
 import socket
@@ -36,6 +37,8 @@ _WORDS_BEFORE_LEAVING = 4
 """CAPTURE, CANCEL, the end of the connection, and one to spare."""
 DEFAULT_GLASS = (374, 388)
 """(H, W) told to users before anything was placed: 19 x 20 mm at 500 dpi."""
+BARE_GLASS = bytes([240])
+"""Grey of a glass that nothing lies on."""
 
 
 class VirtualScannerServer:
@@ -48,6 +51,9 @@ class VirtualScannerServer:
     path : where the socket will be; made with mode 0600.
     dpi : resolution of pictures placed without their own.
     after_capture : called by the server's thread when a picture was handed out; must return soon.
+    streams : shows its glass all the time to a user who looks, as a camera does.
+    after_look : called by the server's thread when a frame was handed out, with how many since the last change of
+        the glass; must return soon.
 
     Raises
     ------
@@ -55,8 +61,17 @@ class VirtualScannerServer:
         Somebody else serves this path.
     """
 
-    def __init__(self, path: Path, dpi: float = 500.0, after_capture: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        dpi: float = 500.0,
+        after_capture: Callable[[], None] | None = None,
+        *,
+        streams: bool = False,
+        after_look: Callable[[int], None] | None = None,
+    ) -> None:
         self.path, self.dpi, self._after_capture = path, dpi, after_capture
+        self._streams, self._after_look, self._looks = streams, after_look, 0
         self._lock = threading.Lock()
         self._plug_lock = threading.Lock()
         self._glass: tuple[Header, bytearray] | None = None
@@ -112,6 +127,8 @@ class VirtualScannerServer:
                     self._answer,
                     cancelled=self._cancelled,
                     after_capture=self._after_capture,
+                    look=self._look,
+                    looked=self._looked,
                 )
 
     def unplug(self) -> None:
@@ -145,15 +162,17 @@ class VirtualScannerServer:
             self._glass[1][:] = bytes(len(self._glass[1]))
         self._glass = None
         self._brief_touch = self._pictured = False
+        self._looks = 0
 
     def _greeting(self) -> Header:
+        hello = Kind.HELLO_STREAM if self._streams else Kind.HELLO
         with self._lock:
             # To a scanner that was just opened every finger is new.
             self._pictured = False
             if self._glass is not None:
                 shown = self._glass[0]
-                return Header(Kind.HELLO, shown.width, shown.height, shown.dpi)
-        return Header(Kind.HELLO, DEFAULT_GLASS[1], DEFAULT_GLASS[0], self.dpi)
+                return Header(hello, shown.width, shown.height, shown.dpi)
+        return Header(hello, DEFAULT_GLASS[1], DEFAULT_GLASS[0], self.dpi)
 
     def _answer(self) -> bytearray | None:
         """The frame that answers a capture now, if there is one; the caller overwrites it after use."""
@@ -165,6 +184,22 @@ class VirtualScannerServer:
                 self._brief_touch = False
                 return bytearray(encode_header(Header(Kind.TOO_SHORT)))
         return None
+
+    def _look(self) -> bytearray:
+        """What lies on the glass now; the caller overwrites it after use."""
+        with self._lock:
+            if self._glass is not None:
+                shown, pixels = self._glass
+                return bytearray(encode_header(dataclasses.replace(shown, kind=Kind.FRAME))) + pixels
+        height, width = DEFAULT_GLASS
+        return bytearray(encode_header(Header(Kind.FRAME, width, height, self.dpi))) + BARE_GLASS * (height * width)
+
+    def _looked(self) -> None:
+        with self._lock:
+            self._looks += 1
+            looks = self._looks
+        if self._after_look is not None:
+            self._after_look(looks)
 
     def _cancelled(self) -> Header:
         with self._lock:
@@ -183,9 +218,12 @@ class _Plug:
         *,
         cancelled: Callable[[], Header],
         after_capture: Callable[[], None] | None,
+        look: Callable[[], bytearray],
+        looked: Callable[[], None],
     ) -> None:
         self._listener, self._path, self._greeting, self._answer = listener, path, greeting, answer
         self._cancelled, self._after_capture = cancelled, after_capture
+        self._look, self._looked = look, looked
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
@@ -263,6 +301,18 @@ class _Plug:
             if self._asked and not _send(self._user, encode_header(self._cancelled())):
                 self._drop_user()
             self._asked = False
+        elif command is Kind.LOOK and not self._asked:
+            self._show()
+        else:
+            self._drop_user()
+
+    def _show(self) -> None:
+        assert self._user is not None
+        frame = self._look()
+        sent = _send(self._user, frame)
+        frame[:] = bytes(len(frame))
+        if sent:
+            self._looked()
         else:
             self._drop_user()
 

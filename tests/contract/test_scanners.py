@@ -90,7 +90,16 @@ class VirtualRig(Rig):
         self.server.close()
 
 
-RIGS: tuple[Callable[[Path], Rig], ...] = (VirtualRig,)
+class StreamingRig(VirtualRig):
+    """The same, with a glass that can be watched."""
+
+    abilities = VirtualRig.abilities | {"stream"}
+
+    def __init__(self, folder: Path) -> None:
+        self.server = VirtualScannerServer(folder / "scanner.sock", dpi=500, streams=True)
+
+
+RIGS: tuple[Callable[[Path], Rig], ...] = (VirtualRig, StreamingRig)
 
 
 def rigs(*needed: str) -> pytest.MarkDecorator:
@@ -285,6 +294,49 @@ def test_a_picture_without_ridges_is_asked_for_again(rig: Rig) -> None:
     with rig.source().open() as scanner:
         assert scanner.capture(LONG_S) is PlaceAgain.EMPTY
         assert scanner.capture(SHORT_S) is PlaceAgain.LIFT_FIRST
+
+
+@rigs()
+def test_frames_of_a_scanner_show_the_finger(rig: Rig, finger_pixels: NDArray[np.uint8]) -> None:
+    """Whoever watches sees what lies on the glass, be it in one picture or in many."""
+    rig.place(finger_pixels)
+    with rig.source().open() as scanner:
+        assert isinstance(next(iter(scanner.frames(LONG_S))), FingerImage)
+
+
+@rigs("stream")
+def test_a_streaming_scanner_shows_the_glass_with_and_without_a_finger(
+    rig: Rig, finger_pixels: NDArray[np.uint8]
+) -> None:
+    """The member can be guided: frames come before, during and after the touch, each a picture of its own."""
+    stop = threading.Event()
+    with rig.source().open() as scanner:
+        assert scanner.streams
+        shown: list[bool] = []
+        for frame in scanner.frames(LONG_S, stop):
+            spread = int(np.ptp(frame.pixels))
+            frame.wipe()
+            shown.append(spread > 100)
+            if shown == [False]:
+                rig.place(finger_pixels)
+            elif shown[-3:] == [True] * 3:
+                rig.lift()
+            elif True in shown and not shown[-1]:
+                stop.set()
+    assert shown[0] is False
+    assert shown[-1] is False
+    assert shown.count(True) >= 3
+
+
+@rigs("stream", "unplug")
+def test_unplugged_while_being_watched(rig: Rig) -> None:
+    """Watching ends with the cause, not with a picture that stands still."""
+    with rig.source().open() as scanner:
+        frames = iter(scanner.frames(LONG_S))
+        next(frames)
+        rig.unplug()
+        with pytest.raises(DeviceRemovedError):
+            list(frames)
 
 
 @rigs("unplug")
