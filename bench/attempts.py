@@ -3,7 +3,7 @@
 Strangers are drawn from the real prints: every draw takes a gallery impression of one finger and probes of others.
 ``same finger``: three impressions of one stranger's finger. ``any finger``: three different strangers' fingers, as
 somebody would who tries what fits. ``two templates``: each of three attempts against both templates of a person.
-``two fingers``: one stranger's two fingers against the two of another (fingers of a folder paired by their numbers).
+``two fingers``: one stranger's two fingers against the two of another (any two fingers of a folder are a person).
 Mates are drawn the same way. Accepted: the share whose fused score reaches a threshold.
 
 A second table is a claim at the counter against chip-like templates of every extractor: see ``bench/claim_series.py``.
@@ -85,12 +85,13 @@ def two_templates(values: Values, generator: Generator, mated: bool) -> Score:
 
 
 def two_fingers(values: Values, generator: Generator, mated: bool) -> Score:
-    """A person's two fingers, one attempt each."""
-    people = values.shape[0] // 2
-    target, stranger = generator.choice(people, 2, replace=False)
-    probe = target if mated else stranger
+    """A person's two fingers, one attempt each. Any two fingers are a person."""
+    fingers = generator.choice(values.shape[0], 4, replace=False)
+    probes = fingers[:2] if mated else fingers[2:]
     enrolled, touch = generator.choice(values.shape[1], 2, replace=False)
-    right, left = (_score(values[2 * probe + side, touch, 2 * target + side, enrolled]) for side in (0, 1))
+    right, left = (
+        _score(values[probe, touch, target, enrolled]) for probe, target in zip(probes, fingers[:2], strict=True)
+    )
     return fuse_fingers(right, left)
 
 
