@@ -99,7 +99,7 @@ def _from_header(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
         return None
     try:
         certificate = x509.load_pem_x509_certificate(unquote_to_bytes(values[0]))
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return None
     return certificate.public_bytes(serialization.Encoding.DER)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -244,7 +244,7 @@ def _certificate(der: bytes, pins: Pins) -> tuple[Finding, tuple[str, PublicKey]
     try:
         certificate = x509.load_der_x509_certificate(der)
         holder = _holder(certificate)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
         return Finding("certificate", Proof.WRONG, why="not a certificate of a device"), None
     facts: dict[str, object] = {"device": holder[0], "key": key_id(holder[1]).hex()}
     if der in pins.certificates:

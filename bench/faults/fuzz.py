@@ -4,19 +4,23 @@ Damaged versions (mutation.py) of real messages of each kind. Where a parser sta
 content is signed again, or it would never be reached.
 """
 
+import base64
 import json
 import resource
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote
 
 import cv2
 import numpy as np
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from bench.faults.history import Fault, Violation
@@ -25,8 +29,10 @@ from bench.faults.parts import Progress, Result, quietly
 from bench.faults.rig import SITE, certificate_request
 from drivers.card.ektp.biodata import BiodataError, parse_biodata
 from drivers.card.virtual.person import synthetic_person
+from head_office import server
 from head_office.errors import RefusedError
-from head_office.keys.authority import KeyRequest
+from head_office.keys.authority import Authority, KeyRequest, Purpose
+from head_office.verification import Pins, verify_file
 from matcher import MatcherError, Template
 from matcher.chip_profile import as_on_chip
 from matcher.iso19794 import View
@@ -48,13 +54,15 @@ from sync import (
     trust,
 )
 from sync import envelope as sealed
+from sync.edge.enrolment import checked_certificate
 from sync.enrolment import EnrolReply, EnrolRequest, ErrorReply, ReceiptKey
 from sync.envelope import FIRST_SEQ, NO_HASH, Created, Header, Lane
-from sync.errors import EnvelopeError, WireError
+from sync.errors import EnvelopeError, IdentityError, WireError
 from sync.keys import SoftwareSigner, spki
 from sync.receipt import Command
 from sync.recipients import RecipientPrivateKey, Suite
 
+PEM, SPKI = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
 VECTORS = Path(__file__).resolve().parents[2] / "tests" / "vectors" / "wire"
 SLOW_S = 1.0
 """Processor time; the slowest honest input, a full batch, takes some milliseconds."""
@@ -105,7 +113,10 @@ def _try(target: Target, tries: int, seed: int) -> list[Violation]:
         data = given if number == 0 else mutated(given, random)
         started = time.process_time()
         try:
-            target.read(target.dress(data))
+            with warnings.catch_warnings():
+                # "Will be refused in a later version" of a certificate is no answer to anybody here.
+                warnings.simplefilter("ignore")
+                target.read(target.dress(data))
         except target.allowed:
             pass
         except Exception as error:  # noqa: BLE001 - this is what is looked for
@@ -146,6 +157,8 @@ def all_targets() -> list[Target]:
         Target("file on a stick", lambda data: stick.unwrap(data, stick.Kind.BATCH), [*map(_file, batches)], WireError),
         Target("name on a stick", lambda data: stick.FileName.parse(data.decode("latin-1")), [_NAME], WireError),
         Target("minutiae record", read_template, _templates(), MatcherError),
+        *_certificate_targets(),
+        Target("file for the verifier", _for_the_verifier, [*receipts, *batches, *envelopes, *map(_file, batches)], ()),
         Target("scanned document", read_scan, _scans(), ()),
         Target("biodata of a chip", parse_biodata, [_biodata()], BiodataError),
     ]  # fmt: skip
@@ -236,6 +249,35 @@ def _identity_targets() -> list[Target]:
         Target("renewal, reply", renewal.decode_reply, [renewal.encode_reply(renewed)], WireError),
         Target("head office's keys", trust.decode, [trust.encode(trusted)], WireError),
     ]
+
+
+def _certificate_targets() -> list[Target]:
+    """A certificate as head office's reply brings it, as a proxy hands it on, and as a file of the technician's."""
+    authority = Authority.create("CA", NOW)
+    tls = ec.generate_private_key(ec.SECP256R1())
+    made = authority.certify_device("D-1", Purpose.TLS, KeyRequest.parse(certificate_request(tls)), NOW)
+    der, key = made.public_bytes(serialization.Encoding.DER), cast("Any", SoftwareSigner(tls))
+
+    def from_office(data: bytes) -> object:
+        return checked_certificate(data, key, authority.certificate, Path("tls.crt"))
+
+    def from_proxy(data: bytes) -> object:
+        return server._from_header([(server.PROXY_HEADER, quote(data).encode("ascii"))])
+
+    return [
+        Target("certificate in a reply", from_office, [der], IdentityError),
+        Target("certificate, whose it is", authority.device_of, [der], ()),
+        Target("certificate from a proxy", from_proxy, [der], (), dress=_pem),
+    ]
+
+
+def _pem(der: bytes) -> bytes:
+    body = base64.encodebytes(der)
+    return b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
+
+
+def _for_the_verifier(data: bytes) -> object:
+    return verify_file(data, Pins.of([], [OFFICE.public_key.public_bytes(PEM, SPKI)]))
 
 
 def _templates() -> list[bytes]:

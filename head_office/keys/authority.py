@@ -64,7 +64,7 @@ class KeyRequest:
             ):
                 raise BadKeyRequestError("neither Ed25519 nor P-256")
             valid = request.is_signature_valid
-        except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion) as error:
             raise BadKeyRequestError("not a readable PKCS#10 request") from error
         if not valid:
             raise BadKeyRequestError("not signed by its own key")
@@ -125,10 +125,10 @@ class Authority:
 
     def device_of(self, der: bytes) -> str | None:
         """The device a certificate of ours names; None when it is not of this authority. Says nothing of its time."""
-        certificate = x509.load_der_x509_certificate(der)
         try:
+            certificate = x509.load_der_x509_certificate(der)
             certificate.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, x509.InvalidVersion):
             return None
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return str(names[0].value) if names else None

@@ -169,7 +169,7 @@ def authorities(ca_file: Path) -> list[x509.Certificate]:
     """The certificate authority the technician brought. Raises AuthorityFileError."""
     try:
         return x509.load_pem_x509_certificates(read_plain(ca_file))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise AuthorityFileError(ca_file, "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)") from error
     except IdentityError as error:
         raise AuthorityFileError(ca_file, error.cause) from error
@@ -186,7 +186,7 @@ def _pinned_authority(reply: EnrolReply, brought: Sequence[x509.Certificate], ca
     """The authority of the reply, which must be the one the technician brought."""
     try:
         given = x509.load_der_x509_certificate(reply.ca_certificate)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise HeadOfficeError(Cause.BROKEN_REPLY, "an authority that is no certificate") from error
     if given not in brought:
         raise IdentityError(ca_file, "head office names another certificate authority than this one")
@@ -201,7 +201,7 @@ def checked_certificate(der: bytes, key: DeviceKey, authority: x509.Certificate,
     try:
         certificate = x509.load_der_x509_certificate(der)
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except (ValueError, TypeError, InvalidSignature, x509.InvalidVersion) as error:
         raise IdentityError(path, "not a certificate of the pinned authority") from error
     if certificate.public_key() != key.public_key:
         raise IdentityError(path, "belongs to another key")

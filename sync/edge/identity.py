@@ -167,7 +167,7 @@ class Identity:
 def _certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(read_plain(path))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise IdentityError(path, "not a certificate") from error
 
 
