@@ -111,12 +111,13 @@ def _try(target: Target, tries: int, seed: int) -> list[Violation]:
         random = Random(f"{target.name} {seed} {number}")
         given = random.choice(target.seeds)
         data = given if number == 0 else mutated(given, random)
+        dressed = target.dress(data)
         started = time.process_time()
         try:
             with warnings.catch_warnings():
                 # "Will be refused in a later version" of a certificate is no answer to anybody here.
                 warnings.simplefilter("ignore")
-                target.read(target.dress(data))
+                target.read(dressed)
         except target.allowed:
             pass
         except Exception as error:  # noqa: BLE001 - this is what is looked for

@@ -26,6 +26,7 @@ ODD = (
 """A float, undefined, indefinite lengths, a number not in its shortest form, a bignum."""
 DEEP = 3000
 """Levels: more than Python's own recursion bears."""
+LARGEST_COPY = 256 * 1024
 MOST_BYTES = 4 * 1024 * 1024
 
 
@@ -131,9 +132,9 @@ def _instead(item: Any, random: Random) -> Any:
         case 3:
             return random.randbytes(random.choice((1, 15, 16, 17, 31, 32, 33, 5000)))
         case 4:
-            return [item] * random.choice((2, 70, 600))
+            return [item] * _room_for(item, random.choice((2, 70, 600)))
         case 5:
-            return {str(number): item for number in range(random.choice((1, 30)))}
+            return {str(number): item for number in range(_room_for(item, random.choice((1, 30))))}
         case 6:
             return cbor.Tag(random.choice((0, 2, 18, 24, 96, 2**63)), item)
         case 7:
@@ -145,6 +146,11 @@ def _instead(item: Any, random: Random) -> Any:
             return Raw(random.choice(ODD))
         case _:
             return Raw(random.randbytes(random.randrange(0, 12)))
+
+
+def _room_for(item: Any, copies: int) -> int:
+    """As many copies as stay a message: copies of copies of copies would be gigabytes of our own making."""
+    return min(copies, LARGEST_COPY // (len(_together(item)) + 1))
 
 
 def _together(item: Any) -> bytes:
