@@ -9,12 +9,13 @@ import dataclasses
 import datetime
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
 from config.tables import Tables
 from drivers.card.ektp.read import ReadStep
+from drivers.card.emrtd.read import PassportStep
 from drivers.card.errors import SamMissingError
 from drivers.errors import DeviceError
 from drivers.scanner.base import ScannerInfo
@@ -571,6 +572,14 @@ class Agent:
             self.events.publish(EventKind.CARD_PROGRESS, claim_id=claim_id, step=step.value, fraction=step.fraction)
 
         return self.step(claim_id, who, lambda session: session.read_card(progress))
+
+    def read_passport(self, claim_id: str, who: SignedIn, fields: Mapping[str, Any]) -> StepOutcome:
+        """Wait for a passport and read it, opened with what ``fields`` say. DeviceError by cause."""
+
+        def progress(step: PassportStep) -> None:
+            self.events.publish(EventKind.CARD_PROGRESS, claim_id=claim_id, step=step.value, fraction=step.fraction)
+
+        return self.step(claim_id, who, lambda session: session.read_passport(fields, progress))
 
     def capture_finger(self, claim_id: str, who: SignedIn) -> StepOutcome:
         """One attempt with the finger the prompt names. DeviceError by cause."""

@@ -13,6 +13,8 @@ from drivers.card.base import CardReader
 from drivers.card.ektp.read import ReadStep, read_card
 from drivers.card.ektp.record import CardRecord
 from drivers.card.ektp.sam_secrets import SamSecrets
+from drivers.card.emrtd.mrz import MrzKey
+from drivers.card.emrtd.read import PassportRecord, PassportStep, read_passport
 from drivers.card.errors import NoCardError
 from drivers.card.pair import connected_pair
 from drivers.errors import DeviceError, DeviceNotFoundError
@@ -61,11 +63,13 @@ class CardStation:
         self,
         *,
         pair: Callable[[], tuple[CardReader, CardReader]],
+        alone: Callable[[], CardReader],
         secrets: Callable[[], SamSecrets],
         wait_s: float,
         closing: threading.Event,
     ) -> None:
-        self._pair, self._secrets, self._wait_s, self._closing = pair, secrets, wait_s, closing
+        self._pair, self._alone, self._secrets = pair, alone, secrets
+        self._wait_s, self._closing = wait_s, closing
         self._in_use = threading.Lock()
         self._interrupted = threading.Event()
 
@@ -95,6 +99,17 @@ class CardStation:
             self._wait(card_reader, stop)
             with connected_pair(card_reader, sam_reader) as (card, sam):
                 return read_card(card, sam, secrets, progress)
+
+    def read_passport(
+        self, key: MrzKey, progress: Callable[[PassportStep], None], stop: threading.Event
+    ) -> PassportRecord:
+        """Wait for a passport and read it, without a SAM; the record is the caller's to wipe. As :meth:`read`."""
+        with _held(self._in_use, "the card reader is in use"):
+            self._interrupted.clear()
+            reader = self._alone()
+            self._wait(reader, AnyOf(stop, self._interrupted, self._closing))
+            with reader.connect() as card:
+                return read_passport(card, key, progress)
 
     @property
     def in_use(self) -> bool:

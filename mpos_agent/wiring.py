@@ -13,6 +13,7 @@ from pathlib import Path
 
 from config.schema import CardTransport, KeyAlgorithm, Settings
 from drivers.card.base import CardReader
+from drivers.card.discovery import ReaderFinder
 from drivers.card.ektp.sam_secrets import SamSecrets
 from drivers.card.socket_reader import SocketReader
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerSource
@@ -163,9 +164,8 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
     events = EventHub()
     board = ReaderBoard(events)
     sam_secrets = _SamSecretsOnDemand(settings)
-    card = CardStation(
-        pair=_pair_finder(settings), secrets=sam_secrets.get, wait_s=settings.card.wait_s, closing=closing
-    )
+    pair, alone = _reader_finders(settings)
+    card = CardStation(pair=pair, alone=alone, secrets=sam_secrets.get, wait_s=settings.card.wait_s, closing=closing)
     finger = FingerStation(_scanner_finder(settings), closing)
 
     def site() -> Site | None:
@@ -192,6 +192,7 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
     desk = ClaimDesk(
         Counter(
             read_card=card.read,
+            read_passport=card.read_passport,
             capture=capture,
             matcher=matcher,
             store=DraftStore(database, draft_key),
@@ -353,29 +354,33 @@ class _SamSecretsOnDemand:
             return self._secrets
 
 
-def _pair_finder(settings: Settings) -> Callable[[], tuple[CardReader, CardReader]]:
+def _reader_finders(
+    settings: Settings,
+) -> tuple[Callable[[], tuple[CardReader, CardReader]], Callable[[], CardReader]]:
+    """How card and SAM are found, and how a reader is found for cards that need no SAM."""
     section = settings.card
     if section.transport is CardTransport.SOCKET:
 
-        def sockets() -> tuple[CardReader, CardReader]:
-            if section.card_socket is None or section.sam_socket is None:
+        def socket_of(path: Path | None) -> CardReader:
+            if path is None:
                 raise NotSetUpError("card.card_socket and card.sam_socket")
-            return SocketReader(section.card_socket), SocketReader(section.sam_socket)
+            return SocketReader(path)
 
-        return sockets
+        return (
+            lambda: (socket_of(section.card_socket), socket_of(section.sam_socket)),
+            lambda: socket_of(section.card_socket),
+        )
 
     # Loading pyscard opens the PC/SC library; a machine with transport "socket" may have none.
-    from drivers.card.pcsc import list_readers, match_reader, open_pair  # noqa: PLC0415
+    from drivers.card.pcsc import PcscSlots  # noqa: PLC0415
 
-    def readers() -> tuple[CardReader, CardReader]:
-        pattern = section.card_reader
-        if not pattern:
-            names = list_readers()
-            sam = match_reader(names, section.sam_reader)
-            pattern = match_reader([name for name in names if name != sam], "")
-        return open_pair(pattern, section.sam_reader, section.slot_switch)
-
-    return readers
+    finder = ReaderFinder(
+        PcscSlots(),
+        card_pattern=section.card_reader,
+        sam_pattern=section.sam_reader,
+        slot_switch=section.slot_switch,
+    )
+    return finder.pair, finder.card_alone
 
 
 def _watch(settings: Settings, board: ReaderBoard) -> Watch | None:

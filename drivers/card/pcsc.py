@@ -17,6 +17,7 @@ from typing import Any
 from smartcard import scard
 
 from drivers.card.base import CardConnection, CardReader
+from drivers.card.discovery import match_reader
 from drivers.card.errors import CardRemovedError, NoCardError
 from drivers.card.pair import SwitchedSlot
 from drivers.errors import (
@@ -113,25 +114,6 @@ def list_readers() -> list[str]:
         return _list(context)
 
 
-def match_reader(names: Sequence[str], pattern: str) -> str:
-    """The one name that contains ``pattern``.
-
-    Numbers at the end of a name follow the order of plugging in; only the configuration may name them.
-
-    Raises
-    ------
-    DeviceNotFoundError
-        None, or several: then the pattern must say more.
-    """
-    found = [name for name in names if pattern in name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise DeviceNotFoundError(pattern, "choosing a reader", f"{len(found)} readers match: {', '.join(found)}")
-    there = ", ".join(names) or "none"
-    raise DeviceNotFoundError(pattern, "choosing a reader", f"no reader of that name; plugged in: {there}")
-
-
 def open_pair(card_pattern: str, sam_pattern: str, slot_switch: int | None = None) -> tuple[CardReader, CardReader]:
     """The reader for the e-KTP and the one for the SAM, found by name, not yet connected.
 
@@ -149,6 +131,48 @@ def open_pair(card_pattern: str, sam_pattern: str, slot_switch: int | None = Non
     if slot_switch is not None:
         sam_reader = SwitchedSlot(sam_reader, slot_switch)
     return PcscReader(card), sam_reader
+
+
+class PcscSlots:
+    """Every reader pcscd knows, for :class:`~drivers.card.discovery.ReaderFinder`."""
+
+    def names(self) -> list[str]:
+        """As :func:`list_readers`."""
+        return list_readers()
+
+    def reader(self, name: str) -> CardReader:
+        """One of them."""
+        return PcscReader(name)
+
+    def with_cards(self, names: Sequence[str], timeout_s: float) -> list[str]:
+        """Those that hold an answering card, as soon as one does; a reader that goes away meanwhile holds none.
+
+        A slot with a card that does not answer is left out: some readers report an empty SAM slot so.
+        """
+        doing = "waiting for a card"
+        if not names:
+            return []
+        end = time.monotonic() + timeout_s
+        states = dict.fromkeys(names, scard.SCARD_STATE_UNAWARE)
+        with _context("PC/SC", doing) as context:
+            while True:
+                wait_s = min(STATUS_ROUND_S, max(0.0, end - time.monotonic()))
+                code, now = scard.SCardGetStatusChange(context, int(wait_s * 1000), list(states.items()))
+                if code == scard.SCARD_E_UNKNOWN_READER:
+                    return []
+                if code not in (scard.SCARD_S_SUCCESS, scard.SCARD_E_TIMEOUT):
+                    raise _translated(code, "PC/SC", doing, in_use=False)
+                if code == scard.SCARD_S_SUCCESS:
+                    states = {name: state & ~scard.SCARD_STATE_CHANGED for name, state, _ in now}
+                    there = [name for name, state in states.items() if _answering(state)]
+                    if there:
+                        return there
+                if time.monotonic() >= end:
+                    return []
+
+
+def _answering(state: int) -> bool:
+    return bool(state & scard.SCARD_STATE_PRESENT) and not state & scard.SCARD_STATE_MUTE
 
 
 class PcscReader(CardReader):

@@ -373,6 +373,16 @@ class IdentityRequest(Message):
     """nik or identity_no, name, birth_place, birth_date, sex, address, nationality."""
 
 
+class PassportRequest(Message):
+    """What opens a passport's chip: the printed zone, or three fields of the data page."""
+
+    mrz: str | None = None
+    """Both lines, as a page scanner gives them or as they are typed."""
+    document_number: str | None = None
+    birth_date: datetime.date | None = None
+    expiry_date: datetime.date | None = None
+
+
 class FallbackRequest(Message):
     """A second person's countersignature. Without ``supervisor_id``: pending, in the field only."""
 

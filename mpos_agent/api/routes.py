@@ -36,6 +36,7 @@ from mpos_agent.api.messages import (
     OpenClaimReply,
     OpenClaimsReply,
     OutboxReply,
+    PassportRequest,
     PeopleReply,
     PersonReply,
     PersonRequest,
@@ -315,6 +316,17 @@ def give_chip_up(agent: AgentHere, who: Operator, claim_id: ClaimId, body: GiveC
 def identity(agent: AgentHere, who: Operator, claim_id: ClaimId, body: IdentityRequest) -> StepReply:
     """Identity from papers; a second person follows."""
     return replies.step(agent.step(claim_id, who, lambda claim: claim.identity_by_hand(body.source, body.fields)))
+
+
+@router.post("/claims/{claim_id}/passport")
+async def passport(
+    request: Request, agent: AgentHere, who: Operator, claim_id: ClaimId, body: PassportRequest
+) -> StepReply:
+    """Wait for the passport of a person without e-KTP and read it; a second person follows."""
+    fields = body.model_dump(exclude_none=True)
+    return replies.step(
+        await _while_wanted(request, lambda: agent.read_passport(claim_id, who, fields), agent.stop_waiting_for_card)
+    )
 
 
 @router.post("/claims/{claim_id}/finger")

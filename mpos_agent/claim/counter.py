@@ -11,6 +11,8 @@ from uuid import UUID
 from config.tables import Tables
 from drivers.card.ektp.read import ReadStep
 from drivers.card.ektp.record import CardRecord
+from drivers.card.emrtd.mrz import MrzKey
+from drivers.card.emrtd.read import PassportRecord, PassportStep
 from drivers.scanner.base import FingerImage, PlaceAgain
 from drivers.sensitive import SensitiveBytes
 from matcher.template import Template
@@ -30,6 +32,8 @@ HOURS_AHEAD: Final = {TimeZone.WIB: 7, TimeZone.WITA: 8, TimeZone.WIT: 9}
 
 CardProgress = Callable[[ReadStep], None]
 """Told when a step of the card read begins."""
+PassportProgress = Callable[[PassportStep], None]
+"""Told when a step of the passport read begins."""
 FingerProgress = Callable[[str], None]
 """Told ``place_finger``, then ``compare``."""
 
@@ -147,6 +151,8 @@ class Counter:
 
     read_card: Callable[[CardProgress, threading.Event], CardRecord]
     """Wait for a card and read it; DeviceError by cause. The event ends the wait. The record is ours to wipe."""
+    read_passport: Callable[[MrzKey, PassportProgress, threading.Event], PassportRecord]
+    """Wait for a passport and read it; the event ends the wait. The record is ours to wipe."""
     capture: Callable[[FingerPrompt, float, threading.Event], FingerImage | PlaceAgain]
     """Wait so many seconds for a finger; the event ends the wait. The picture is ours to wipe."""
     matcher: Matcher

@@ -1,8 +1,8 @@
-"""The one place where fingerprint templates of a card wait for a finger. Memory only.
+"""The one place where fingerprint templates of a card wait for a finger, and a passport's photo for its holder.
 
-They belong to one claim. They are overwritten when the finger matched, when no more tries are left, when the
-claim is withdrawn, expires, fails or ends, when another claim reads a card, when their time is over, and when
-the desk closes. After that the card has to be read again.
+Memory only. They belong to one claim. They are overwritten when the finger matched or the photo was compared, when
+no more tries are left, when the claim is withdrawn, expires, fails or ends, when another claim reads a card, when
+their time is over, and when the desk closes. After that the card has to be read again.
 """
 
 import threading
@@ -43,13 +43,14 @@ class HeldFinger:
 
 
 class HeldBiometrics:
-    """At most one claim's templates at a time. Safe from every thread."""
+    """At most one claim's templates, or passport photo, at a time. Safe from every thread."""
 
     def __init__(self, hold_s: float, schedule: Schedule = threading_schedule) -> None:
         self._hold_s, self._schedule = hold_s, schedule
         self._lock = threading.Lock()
         self._claim_id: str | None = None
         self._fingers: tuple[HeldFinger, ...] = ()
+        self._photo: SensitiveBytes | None = None
         self._timer: Timer | None = None
 
     def __repr__(self) -> str:
@@ -66,6 +67,18 @@ class HeldBiometrics:
             if fingers:
                 self._timer = self._schedule(self._hold_s, lambda: self._time_is_over(fingers))
 
+    def hold_photo(self, claim_id: str, photo: SensitiveBytes) -> None:
+        """Take over a passport's photo for this claim; what was held before is wiped."""
+        with self._lock:
+            self._wipe()
+            self._claim_id, self._photo = claim_id, photo
+            self._timer = self._schedule(self._hold_s, lambda: self._photo_time_is_over(photo))
+
+    def photo(self, claim_id: str) -> bytes | None:
+        """A copy of the photo of this claim; None when there is none (any more)."""
+        with self._lock:
+            return bytes(self._photo.view()) if self._photo is not None and claim_id == self._claim_id else None
+
     def fingers(self, claim_id: str) -> tuple[HeldFinger, ...]:
         """The templates of this claim; empty when there are none (any more)."""
         with self._lock:
@@ -75,6 +88,12 @@ class HeldBiometrics:
         """Overwrite what is held for this claim; safe to call at any time, as often as wished."""
         with self._lock:
             if claim_id == self._claim_id:
+                self._wipe()
+
+    def wipe_fingers(self, claim_id: str) -> None:
+        """Overwrite this claim's templates; a photo stays."""
+        with self._lock:
+            if claim_id == self._claim_id and self._photo is None:
                 self._wipe()
 
     def wipe_all(self) -> None:
@@ -88,10 +107,17 @@ class HeldBiometrics:
             if self._fingers and self._fingers[0] is fingers[0]:
                 self._wipe()
 
+    def _photo_time_is_over(self, photo: SensitiveBytes) -> None:
+        with self._lock:
+            if self._photo is photo:
+                self._wipe()
+
     def _wipe(self) -> None:
         for held in self._fingers:
             held.record.wipe()
-        self._claim_id, self._fingers = None, ()
+        if self._photo is not None:
+            self._photo.wipe()
+        self._claim_id, self._fingers, self._photo = None, (), None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -31,6 +31,7 @@ STEPS: Final = (
     Step("read_card", (Event.CARD_READ,), "chip and SAM, biodata, photo, two templates; NIK checked"),
     Step("give_chip_up", (Event.CHIP_GIVEN_UP,), "no chip, or not read after the allowed taps"),
     Step("identity_by_hand", (Event.IDENTITY_TYPED,), "identity typed from papers instead"),
+    Step("read_passport", (Event.PASSPORT_READ,), "passport of a person without e-KTP: holder and photo from its chip"),
     Step("capture_finger", (Event.FINGER_MATCHES,), "one attempt: prompt, capture, extract, compare, wipe"),
     Step("fallback", (Event.FALLBACK_COUNTERSIGNED,), "coded reason, second person, chip photo compared"),
     Step("photo_check", (Event.PHOTO_COMPARED,), "operator compares chip photo and person"),

@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from config.tables import Tables
 from mpos_agent.audit import Act, Fact
-from mpos_agent.claim.counter import CardProgress, Counter, FingerProgress
+from mpos_agent.claim.counter import CardProgress, Counter, FingerProgress, PassportProgress
 from mpos_agent.claim.document_store import Sent
 from mpos_agent.claim.draft import ClaimDraft, FallbackCode, TrailEntry, WithdrawReason
 from mpos_agent.claim.draft_store import Captured
@@ -47,6 +47,7 @@ from mpos_agent.claim.steps import (
     fallback,
     form,
     identify,
+    passport,
     photo_check,
     seal,
     start,
@@ -152,6 +153,16 @@ class ClaimSession:
         ``address``, ``nationality``. A second person follows."""
         return self._run(
             "identity_by_hand", lambda draft: identify.typed(draft, self._counter, source=source, fields=fields)
+        )
+
+    def read_passport(self, fields: Mapping[str, Any], progress: PassportProgress = _unwatched) -> StepOutcome:
+        """Wait for a passport and read it: ``mrz`` (the printed zone, typed or scanned), or ``document_number``,
+        ``birth_date`` and ``expiry_date`` from its data page. A second person follows. Raises DeviceError by cause."""
+        return self._run(
+            "read_passport",
+            lambda draft: passport.run(
+                draft, self._counter, self._held, fields=fields, progress=progress, stop=self._stop
+            ),
         )
 
     def capture_finger(self, progress: FingerProgress = _unwatched) -> StepOutcome:
@@ -261,8 +272,10 @@ class ClaimSession:
     # --- looking ---
 
     def photo(self) -> bytes | None:
-        """The chip's photo (JPEG) for the comparison; None when there is none."""
+        """The chip's photo (JPEG) for the comparison; None when there is none (any more)."""
         photo = self._counter.store.photo(self.claim_id)
+        if photo is None:
+            photo = self._held.photo(self.claim_id)
         if photo is not None:
             self._record(Act.PHOTO_SHOWN, {})
         return photo
@@ -402,11 +415,13 @@ class ClaimSession:
         )
 
     def _wipe_when_done(self, draft: ClaimDraft) -> None:
-        """Templates stay only while a finger is to be compared with them."""
+        """Templates stay only while a finger is to be compared with them, a passport's photo until it was compared."""
         finger_next = draft.state is State.IDENTIFIED and not isinstance(
             next_try(draft.chip.fingers if draft.chip else (), draft.attempts, self._policy), CallSecondPerson
         )
-        if not finger_next:
+        if draft.state is State.STATED:
+            self._held.wipe_fingers(draft.claim_id)
+        elif not finger_next:
             self._held.wipe(draft.claim_id)
 
     def _outcome(self, happened: Happened) -> StepOutcome:

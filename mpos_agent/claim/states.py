@@ -65,6 +65,8 @@ class Event(enum.Enum):
     CHIP_GIVEN_UP = "CHIP_GIVEN_UP"
     """There is no chip, or it was not read after the allowed taps."""
     IDENTITY_TYPED = "IDENTITY_TYPED"
+    PASSPORT_READ = "PASSPORT_READ"
+    """Holder and photo came from a passport's chip; nothing on it can be compared with a finger."""
     FINGER_MISSED = "FINGER_MISSED"
     """Nobody placed a finger in time: not an attempt."""
     SCANNER_FAILED = "SCANNER_FAILED"
@@ -98,6 +100,11 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = MappingProxyType(
         (State.CONSENTED, Event.CARD_UNREAD): State.CONSENTED,
         (State.CONSENTED, Event.CHIP_GIVEN_UP): State.MANUAL,
         (State.CONSENTED, Event.CONSENT_REFUSED): State.MANUAL,
+        # A passport instead: of a person who has no e-KTP.
+        (State.CONSENTED, Event.PASSPORT_READ): State.STATED,
+        (State.MANUAL, Event.PASSPORT_READ): State.STATED,
+        (State.STATED, Event.PASSPORT_READ): State.STATED,
+        (State.STATED, Event.CARD_UNREAD): State.STATED,
         # By hand. A chip that reads after all, or a member who agrees after all, leads back.
         (State.MANUAL, Event.CONSENT_GIVEN): State.CONSENTED,
         (State.MANUAL, Event.CARD_READ): State.IDENTIFIED,

@@ -42,7 +42,9 @@ def station(tmp_path: Path, wait_s: float = 1.0) -> CardStation:
         return SocketReader(tmp_path / "card.sock"), SocketReader(tmp_path / "sam.sock")
 
     secrets = invented.sam_secrets()
-    return CardStation(pair=pair, secrets=lambda: secrets, wait_s=wait_s, closing=threading.Event())
+    return CardStation(
+        pair=pair, alone=lambda: pair()[0], secrets=lambda: secrets, wait_s=wait_s, closing=threading.Event()
+    )
 
 
 def test_a_card_laid_down_is_read_once(tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]) -> None:
@@ -111,7 +113,10 @@ def test_a_missing_reader_is_reported_not_raised(tmp_path: Path) -> None:
     def pair() -> tuple[CardReader, CardReader]:
         raise ServiceDownError("PC/SC", "listing readers")
 
-    state = CardStation(pair=pair, secrets=invented.sam_secrets, wait_s=1, closing=threading.Event()).state()
+    stations = CardStation(
+        pair=pair, alone=lambda: pair()[0], secrets=invented.sam_secrets, wait_s=1, closing=threading.Event()
+    )
+    state = stations.state()
     assert (state.card_reader, state.sam_reader) == (None, None)
     assert isinstance(state.problem, ServiceDownError)
 

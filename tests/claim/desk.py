@@ -18,6 +18,8 @@ from config.tables import Tables, load_tables
 from drivers.card.ektp.biodata import Biodata
 from drivers.card.ektp.read import ReadStep
 from drivers.card.ektp.record import CardRecord, CardType, DataSignature
+from drivers.card.emrtd.mrz import MrzKey
+from drivers.card.emrtd.read import PassportRecord, PassportStep
 from drivers.errors import DeviceError
 from drivers.scanner.base import FingerImage, PlaceAgain
 from drivers.sensitive import SensitiveBytes
@@ -25,7 +27,7 @@ from matcher.errors import UnusableImageError
 from matcher.quality import QualityReason
 from matcher.template import Template
 from mpos_agent.audit import AuditLog
-from mpos_agent.claim.counter import CardProgress, Counter, FingerPrompt, Queued, Score, Site
+from mpos_agent.claim.counter import CardProgress, Counter, FingerPrompt, PassportProgress, Queued, Score, Site
 from mpos_agent.claim.document_store import DocumentStore
 from mpos_agent.claim.draft_store import DraftKey, DraftStore
 from mpos_agent.claim.policy import Policy
@@ -217,6 +219,9 @@ class Bench:
     signer: SoftwareSigner
     timers: FakeTimers = field(default_factory=FakeTimers)
     cards: list[CardRecord | DeviceError] = field(default_factory=list)
+    passports: list[PassportRecord | DeviceError] = field(default_factory=list)
+    seen_passports: list[PassportRecord] = field(default_factory=list)
+    keys: list[MrzKey] = field(default_factory=list)
     glass: list[FingerImage | PlaceAgain | DeviceError] = field(default_factory=list)
     seen_cards: list[CardRecord] = field(default_factory=list)
     seen_pictures: list[FingerImage] = field(default_factory=list)
@@ -293,6 +298,8 @@ class Bench:
     def leftovers(self) -> list[str]:
         """Everything biometric that is not wiped."""
         found = [f"template of card {n}" for n, record in enumerate(self.seen_cards) if _any_left(record)]
+        faces = [record.face for record in self.seen_passports if record.face is not None]
+        found += [f"face {n}" for n, face in enumerate(faces) if any(bytes(face.content.view()))]
         found += [f"picture {n}" for n, image in enumerate(self.seen_pictures) if image.pixels.any()]
         found += [f"minutiae {n}" for n, made in enumerate(self.matcher.made) if made.x.any() or made.y.any()]
         return found
@@ -364,8 +371,18 @@ def bench(folder: Path, *, site: Site | None = SITE, tables: Tables | None = Non
                 made[0].seen_pictures.append(given)
             return given
 
+        def read_passport(key: MrzKey, progress: PassportProgress, stop: threading.Event) -> PassportRecord:
+            progress(PassportStep.SELECT)
+            made[0].keys.append(key)
+            given = made[0].passports.pop(0)
+            if isinstance(given, DeviceError):
+                raise given
+            made[0].seen_passports.append(given)
+            return given
+
         counter = Counter(
             read_card=read_card,
+            read_passport=read_passport,
             capture=capture,
             matcher=matcher,
             store=DraftStore(database, draft_key),

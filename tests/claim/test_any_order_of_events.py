@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from drivers.card.ektp.record import CardRecord
+from drivers.card.emrtd.errors import MrzMismatchError
 from drivers.card.errors import CardRemovedError, ChipAuthenticationError, ChipDataError, NoCardError
+from drivers.card.virtual.passport import synthetic_holder
 from drivers.errors import DeviceError, DeviceRemovedError, ServiceDownError
 from drivers.scanner.base import FingerImage, PlaceAgain
 from mpos_agent.claim.draft import FallbackCode, WithdrawReason
@@ -34,6 +36,7 @@ from tests.claim.desk import (
     holder,
     picture,
 )
+from tests.claim.test_foreign_worker_with_a_passport import record
 
 CARDS: dict[str, Callable[[], CardRecord | DeviceError]] = {
     "mine": card,
@@ -55,6 +58,13 @@ GLASS: dict[str, Callable[[], FingerImage | PlaceAgain | DeviceError]] = {
     "nothing": lambda: picture(b"", quality=0),
     "nobody": lambda: PlaceAgain.NO_FINGER,
     "unplugged": lambda: DeviceRemovedError("scanner", "capture"),
+}
+
+
+PASSPORTS: dict[str, Callable[[], Any]] = {
+    "mine": record,
+    "torn off": lambda: CardRemovedError("reader", "sending a command"),
+    "not mine": lambda: MrzMismatchError("reader", "opening the chip", 0x6300),
 }
 
 
@@ -114,6 +124,15 @@ class Counter(RuleBasedStateMachine):
     def type_identity(self) -> None:
         person = {"nik": NIK, "name": "PESERTA UJI SATU"}
         self.attempt(lambda: self.claim.identity_by_hand(IdentitySource.KTP_MANUAL, person))
+
+    @rule(kind=st.sampled_from(sorted(PASSPORTS)))
+    def passport(self, kind: str) -> None:
+        self.at.passports.append(PASSPORTS[kind]())
+        try:
+            outcome = self.attempt(lambda: self.claim.read_passport({"mrz": synthetic_holder(1).zone}))
+        finally:
+            self.at.passports.clear()
+        assert outcome is None or outcome.happened in ("PASSPORT_READ", "BLOCKED")
 
     @rule(code=st.sampled_from(FallbackCode), own=st.booleans())
     def second_person(self, code: FallbackCode, own: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from drivers.card.discovery import match_reader
 from drivers.card.errors import NoCardError
 from drivers.card.pair import SwitchedSlot
 from drivers.card.pcsc import (
@@ -18,7 +19,6 @@ from drivers.card.pcsc import (
     ReaderWatch,
     _Caller,
     list_readers,
-    match_reader,
     open_pair,
 )
 from drivers.card.virtual.card import VirtualEktp
