@@ -8,12 +8,14 @@ second of head office over those of the floor.
 import os
 import shutil
 import sqlite3
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -31,7 +33,7 @@ from head_office.ledger.base import Ledger, Value
 from head_office.ledger.choice import LedgerChoice, open_ledger
 from head_office.ledger.postgres import PostgresLedger, with_places
 from head_office.ledger.sqlite import SqliteLedger
-from head_office.moment import utc_now
+from head_office.office import SWITCH_S
 from sync import packet
 from sync.checkpoint import read_batch
 from sync.envelope import verify
@@ -44,6 +46,7 @@ WANTED = 0.8
 TURNS = 4
 PHOTO_BYTES = 6_000  # With it a claim has about the 8 kB of a real one.
 COPIED = ("devices", "certificates")
+WHEN = datetime(2026, 1, 5, 3, 6, tzinfo=UTC)  # The devices' own time: a clock astray is an alarm, and costs.
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Took:
 
 def make_load(home: Home, ledger: Ledger, *, devices: int, batch: int, rounds: int) -> Load:
     """Enrol devices and seal their packets ahead of the measurement."""
-    registry = DeviceRegistry(ledger, Authority.load(home))
+    registry = DeviceRegistry(ledger, Authority.load(home), clock=lambda: WHEN)
     signer, recipients = ReceiptKeys(home), load_recipients(home)
     made, bodies = [], []
     for number in range(devices):
@@ -133,8 +136,8 @@ def in_threads(count: int, work: Callable[[int], None]) -> tuple[float, float]:
 
 def ingest_of(home: Home, ledger: Ledger) -> Ingest:
     """Head office without TLS and HTTP."""
-    registry = DeviceRegistry(ledger, Authority.load(home))
-    return Ingest(ledger, registry, ReceiptKeys(home), utc_now, poll_s=60, on_stored=lambda: None)
+    registry = DeviceRegistry(ledger, Authority.load(home), clock=lambda: WHEN)
+    return Ingest(ledger, registry, ReceiptKeys(home), lambda: WHEN, poll_s=60, on_stored=lambda: None)
 
 
 def measure_ingest(ingest: Ingest, load: Load) -> Took:
@@ -230,7 +233,7 @@ def compare(engine: str, cluster: Cluster | None, *, devices: int, batch: int, r
     """Ingest and floor on fresh ledgers, the same packets through both, by turns, so that what else runs slows both."""
     with folder() as place:
         home = Home(place / "home")
-        set_up(home, ["localhost"], utc_now())
+        set_up(home, ["localhost"], WHEN)
         choice = None if cluster is None else LedgerChoice(address=cluster.database(), connections=devices)
         bare = "" if cluster is None else cluster.database()
         ledger = open_ledger(home, choice)
@@ -258,6 +261,7 @@ def compare(engine: str, cluster: Cluster | None, *, devices: int, batch: int, r
 
 def run(engines: Sequence[str], *, devices: int, packets: int, batches: Sequence[int]) -> bool:
     """Print the table; whether the largest batch reaches what is wanted on every engine."""
+    sys.setswitchinterval(SWITCH_S)  # As the service does; the floor has it, too.
     print(f"{devices} devices at once, about {packets} packets each line; CPU is this process's")
     print(f"{'engine':<12}{'batch':>6}{'floor/s':>10}{'ingest/s':>10}{'floor µs':>10}{'CPU µs':>8}{'ratio':>8}")
     reached = True
