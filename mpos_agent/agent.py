@@ -51,6 +51,7 @@ from mpos_agent.queue_keeper import QueueKeeper
 from mpos_agent.reader_board import ReaderBoard
 from mpos_agent.sign_in import SignedIn, SignIns
 from mpos_agent.sync_worker import LastRound, SyncWorker
+from mpos_agent.workshop import Workshop
 from sync.checkpoint import StorageMark
 from sync.document_part import FIRST_SUPPLEMENT, packet_id
 from sync.edge.database import Database
@@ -158,6 +159,8 @@ class Parts:
     readers: ReaderBoard
     watch: Watch | None
     """None where nobody reports on readers (sockets instead of the card service)."""
+    scanner_watch: Watch
+    workshop: Workshop
     database: Database
     damage: Callable[[], tuple[Outcome, ...]]
     """Damage on the disk that is there now."""
@@ -191,6 +194,7 @@ class Agent:
         self.people: People = parts.people
         self.events: EventHub = parts.events
         self.sign_ins: SignIns = parts.sign_ins
+        self.workshop: Workshop = parts.workshop
         self.started_at = parts.clock.now()
         self._closed = False
         self._warming = threading.Thread(target=self._warm_up, name="warm-up", daemon=True)
@@ -208,6 +212,7 @@ class Agent:
             happening(_log, logging.CRITICAL, "damage", code=damage.code)
         if parts.watch is not None:
             parts.watch.start()
+        parts.scanner_watch.start()
         parts.sync.start()
         # Loading takes a second: now, not while the first member holds a finger on the glass.
         self._warming.start()
@@ -224,6 +229,7 @@ class Agent:
             happening(_log, logging.WARNING, "round_cut_off", after_s=_LAST_ROUND_S)
         if self._parts.watch is not None:
             self._parts.watch.stop()
+        self._parts.scanner_watch.stop()
         if self._warming.ident is not None:
             # A library that is still loading while Python goes down aborts the process.
             self._warming.join(_LAST_LOADING_S)

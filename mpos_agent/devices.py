@@ -18,11 +18,17 @@ from drivers.card.emrtd.read import PassportRecord, PassportStep, read_passport
 from drivers.card.errors import NoCardError
 from drivers.card.pair import connected_pair
 from drivers.errors import DeviceError, DeviceNotFoundError
-from drivers.scanner.base import FingerImage, PlaceAgain, Scanner, ScannerInfo, ScannerSource
+from drivers.scanner.base import FingerImage, PlaceAgain, Scanner, ScannerInfo, ScannerSource, ScannerState
+from mpos_agent.capture.auto_capture import AutoCapture
+from mpos_agent.capture.guidance import Guidance, Tell
 from mpos_agent.errors import ClaimBusyError, StoppingError
 
 # How soon a wait notices that it is to stop: short enough for a person, long enough to cost nothing.
 _SLICE_S = 0.5
+
+
+def _unheard(_guidance: Guidance) -> None:
+    """Nobody stands before the scanner's screen."""
 
 
 class AnyOf(threading.Event):
@@ -137,8 +143,10 @@ class CardStation:
 class FingerStation:
     """The scanner: opened for the first attempt, kept open between attempts, closed on any trouble."""
 
-    def __init__(self, find: Callable[[], Sequence[ScannerSource]], closing: threading.Event) -> None:
-        self._find, self._closing = find, closing
+    def __init__(
+        self, find: Callable[[], Sequence[ScannerSource]], auto: AutoCapture, closing: threading.Event
+    ) -> None:
+        self._find, self._auto, self._closing = find, auto, closing
         self._in_use = threading.Lock()
         self._interrupted = threading.Event()
         self._scanner: Scanner | None = None
@@ -147,8 +155,8 @@ class FingerStation:
         """End the running attempt: whoever asked for the finger has gone."""
         self._interrupted.set()
 
-    def capture(self, timeout_s: float, stop: threading.Event) -> FingerImage | PlaceAgain:
-        """Wait for a finger and give its picture, which is the caller's to wipe.
+    def capture(self, timeout_s: float, stop: threading.Event, tell: Tell = _unheard) -> FingerImage | PlaceAgain:
+        """Wait for a touch and give its picture, which is the caller's to wipe; nobody is given it again.
 
         Raises
         ------
@@ -161,31 +169,68 @@ class FingerStation:
             self._interrupted.clear()
             try:
                 if self._scanner is None:
-                    self._scanner = self._source().open()
-                return self._scanner.capture(timeout_s, AnyOf(stop, self._interrupted, self._closing))
+                    self._scanner = self._source(None).open()
+                return self._auto.take(self._scanner, timeout_s, AnyOf(stop, self._interrupted, self._closing), tell)
             except DeviceError:
                 self._close()
                 raise
 
+    def picture_as_it_is(
+        self, unit: str | None, timeout_s: float, stop: threading.Event, tell: Tell = _unheard, *, raw: bool
+    ) -> tuple[ScannerInfo, FingerImage | PlaceAgain]:
+        """A picture for looking at or measuring the scanner, never for a claim; the caller's to wipe.
+
+        Parameters
+        ----------
+        unit : path or serial number of the scanner; None: the one a claim would use.
+        raw : as the sensor gives it, also where its geometry is not known.
+
+        Raises
+        ------
+        ClaimBusyError, DeviceError
+            As :meth:`capture`.
+        """
+        with _held(self._in_use, "the scanner is in use"):
+            self._interrupted.clear()
+            # Opened for this alone: a claim's scanner is not open raw, and may be another one.
+            self._close()
+            with self._source(unit).open(raw=raw) as scanner:
+                stop = AnyOf(stop, self._interrupted, self._closing)
+                if not raw:
+                    return scanner.info, self._auto.take(scanner, timeout_s, stop, tell)
+                tell(Guidance.PLACE_FINGER)
+                picture = scanner.capture(timeout_s, stop)
+                if isinstance(picture, FingerImage):
+                    self._auto.hand_out(picture)
+                return scanner.info, picture
+
     def found(self) -> tuple[ScannerInfo, ...]:
-        """Scanners that are plugged in, without opening any."""
-        return tuple(source.info for source in self._find())
+        """Scanners that are plugged in, without opening any; the first is the one a claim would use."""
+        return tuple(source.info for source in sorted(self._find(), key=_least_trouble))
 
     def close(self) -> None:
         """Release the scanner. Waits for a running attempt, which ``stop`` has ended."""
         with self._in_use:
             self._close()
+            self._auto.forget()
 
-    def _source(self) -> ScannerSource:
-        sources = self._find()
+    def _source(self, unit: str | None) -> ScannerSource:
+        sources = sorted(self._find(), key=_least_trouble)
+        if unit is not None:
+            sources = [source for source in sources if unit in (source.info.path, source.info.serial)]
         if not sources:
-            raise DeviceNotFoundError("scanner", "look for a scanner", "none is plugged in")
+            raise DeviceNotFoundError("scanner", "look for a scanner", unit or "none is plugged in")
         return sources[0]
 
     def _close(self) -> None:
         if self._scanner is not None:
             self._scanner.close()
             self._scanner = None
+
+
+def _least_trouble(source: ScannerSource) -> tuple[bool, bool]:
+    """Sorts what can be used now first, of that what is calibrated; among equals the drivers' order stays."""
+    return source.info.state is not ScannerState.READY, source.info.calibration is None
 
 
 @contextlib.contextmanager

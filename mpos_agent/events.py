@@ -29,6 +29,8 @@ class EventKind(enum.StrEnum):
     """How far the read of a claim's card is (``step``, ``fraction``)."""
     FINGER = "finger"
     """A finger prompt or a hint for the running attempt."""
+    SCANNER = "scanner"
+    """A scanner was plugged in or unplugged, or looking for one failed."""
     CLAIM = "claim"
     """A claim moved on."""
     QUEUE = "queue"
@@ -67,6 +69,12 @@ class EventHub:
             for reader in self._readers:
                 reader(event)
         return event
+
+    @property
+    def listened(self) -> bool:
+        """Whether anybody reads right now."""
+        with self._lock:
+            return bool(self._readers)
 
     def close(self) -> None:
         """End every reader's stream; later readers get what was kept and end at once."""

@@ -185,6 +185,22 @@ _DEVICE: Mapping[str, Row] = {
         "The scanner's calibration file cannot be used",
         "use another scanner; technician: measure again with mpos-agent devices calibrate",
     ),
+    "target_unclear": Row(
+        Exit.DEVICE,
+        422,
+        "Kisi ukur tidak terlihat jelas",
+        "letakkan kertas rata dan lurus di atas kaca, tekan merata, lalu coba lagi",
+        "The printed grid is not seen clearly",
+        "lay the page flat and straight on the glass, press it evenly, then try again",
+    ),
+    "scanner_repeats": Row(
+        Exit.DEVICE,
+        503,
+        "Pemindai memberikan gambar yang sama persis dengan gambar sebelumnya",
+        "angkat jari dan coba lagi; bila terulang, panggil teknisi: pemindai macet atau diganti orang",
+        "The scanner gives exactly a picture it gave before",
+        "lift the finger and try again; if it happens again call the technician: the scanner is stuck or tampered with",
+    ),
     "scanner_not_configured": Row(
         Exit.DEVICE,
         503,

@@ -12,16 +12,20 @@ from datetime import timedelta
 from pathlib import Path
 
 from config.schema import CardTransport, KeyAlgorithm, Settings
+from config.tables import Text
 from drivers.card.base import CardReader
 from drivers.card.discovery import ReaderFinder
 from drivers.card.ektp.sam_secrets import SamSecrets
 from drivers.card.socket_reader import SocketReader
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerSource
 from drivers.scanner.calibration import load as load_calibration
+from drivers.scanner.calibration import save as save_calibration
 from drivers.scanner.discovery import Wanted, find_scanners
 from mpos_agent import __version__
 from mpos_agent.agent import Agent, Parts, Station, Watch
 from mpos_agent.audit import Act, AuditLog
+from mpos_agent.capture.auto_capture import AutoCapture
+from mpos_agent.capture.memory import PictureMemory, in_a_thread
 from mpos_agent.claim.counter import Counter, FingerPrompt, Queued, Site
 from mpos_agent.claim.document_store import DocumentStore
 from mpos_agent.claim.draft_store import DraftKey, DraftStore
@@ -40,8 +44,10 @@ from mpos_agent.people import People
 from mpos_agent.queue_keeper import QueueKeeper
 from mpos_agent.reader_board import ReaderBoard
 from mpos_agent.rules import Rules
+from mpos_agent.scanner_watch import ScannerWatch
 from mpos_agent.sign_in import SignIns
 from mpos_agent.sync_worker import SyncWorker
+from mpos_agent.workshop import Workshop
 from sync.commands import CommandName
 from sync.edge.breaker import Breaker
 from sync.edge.clock import HeadOfficeTime, SystemClock
@@ -165,8 +171,28 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
     board = ReaderBoard(events)
     sam_secrets = _SamSecretsOnDemand(settings)
     pair, alone = _reader_finders(settings)
+    finger = FingerStation(
+        _scanner_finder(settings),
+        AutoCapture(matcher.quality, PictureMemory(in_a_thread), clock.monotonic),
+        closing,
+    )
+
+    def sentence(key: str) -> Text:
+        # Of the tables that apply now: head office may send newer ones while the program runs.
+        return rules.now.tables.text(key)
+
+    workshop = Workshop(
+        finger=finger,
+        events=events,
+        audit=audit,
+        judge=matcher.quality,
+        keep=functools.partial(save_calibration, settings.calibration_dir),
+        text=sentence,
+        today=lambda: clock.now().date(),
+        timeout_s=settings.scanner.capture_timeout_s,
+        closing=closing,
+    )
     card = CardStation(pair=pair, alone=alone, secrets=sam_secrets.get, wait_s=settings.card.wait_s, closing=closing)
-    finger = FingerStation(_scanner_finder(settings), closing)
 
     def site() -> Site | None:
         identity = link.identity()
@@ -185,8 +211,8 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
     def outbox_put(packet: ClaimPacket) -> Queued:
         return queue_into(outbox, link.sealer())(packet)
 
-    def capture(_prompt: FingerPrompt, timeout_s: float, stop: threading.Event) -> FingerImage | PlaceAgain:
-        return finger.capture(timeout_s, stop)
+    def capture(prompt: FingerPrompt, timeout_s: float, stop: threading.Event) -> FingerImage | PlaceAgain:
+        return finger.capture(timeout_s, stop, functools.partial(workshop.guide, prompt.claim_id))
 
     draft_key = DraftKey.create_or_load(settings.agent.state_dir / DRAFT_KEY)
     desk = ClaimDesk(
@@ -233,6 +259,8 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
             allow_sam_try=lambda: sam_secrets.get().allow_another_try(),
             readers=board,
             watch=_watch(settings, board),
+            scanner_watch=ScannerWatch(finger.found, events),
+            workshop=workshop,
             database=database,
             damage=Damage(database, outbox).told,
             outbox=outbox,

@@ -23,6 +23,8 @@ class PlaceAgain(enum.Enum):
     """The scanner saw a finger but delivered no ridges."""
     LIFT_FIRST = "lift_first"
     """The finger of the last picture still lies there; one touch gives one picture."""
+    LEFTOVER = "leftover"
+    """Only what an earlier finger left on the glass was seen; said by who compares pictures, never by a driver."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

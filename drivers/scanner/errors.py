@@ -32,3 +32,19 @@ class NotConfiguredError(DeviceError):
     def __init__(self, device: str, setting: str) -> None:
         super().__init__(device, "open", f"{setting} is not set")
         self.setting = setting
+
+
+class PictureRepeatedError(DeviceError):
+    """It gives pictures, to the last bit, that it gave before: a live sensor cannot."""
+
+    code = "scanner_repeats"
+
+
+class TargetUnclearError(DeviceError):
+    """The picture does not show the printed target well enough to measure by it."""
+
+    code = "target_unclear"
+    retryable = True
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("calibration target", "measure", detail)

@@ -45,6 +45,69 @@ class ScannerFound(Message):
     dpi: float | None
     """None until calibrated, or until it was opened once."""
     path: str
+    state: str
+    """ready, busy, no_permission or not_configured: as far as it shows without opening it."""
+    calibration: str | None
+    """Where the resolution comes from: device, model, measured and a day; None: not known."""
+
+
+class ScannerTestRequest(Message):
+    """A test picture, or one of the calibration target."""
+
+    scanner: str | None = None
+    """Path or serial number; without it the one a claim would use."""
+    raw: bool = False
+    """As the sensor gives it, also where its resolution is not known."""
+
+
+class CalibrateRequest(Message):
+    """Measure by the printed target."""
+
+    scanner: str | None = None
+    pitch_mm: float = Field(default=1.0, ge=0.5, le=2.0)
+    """Distance of the lines on this print: 1 where the ruler beside them is 100 mm long."""
+
+
+class PreviewReply(Message):
+    """A picture too coarse for ridges: grey values row by row, base64."""
+
+    width: int
+    height: int
+    greys: str
+
+
+class AdviceReply(Message):
+    """One thing that could be better."""
+
+    code: str
+    text_id: str
+    text_en: str
+
+
+class ScannerTestReply(Message):
+    """What came of a test. The picture itself stays in the agent and is wiped."""
+
+    scanner: ScannerFound
+    place_again: str | None
+    """Why there is no picture."""
+    width: int
+    height: int
+    dpi: float | None
+    quality: float | None
+    reasons: tuple[AdviceReply, ...]
+    preview: PreviewReply | None
+
+
+class CalibratedReply(Message):
+    """What was measured and kept, with its standard error."""
+
+    scanner: ScannerFound | None
+    place_again: str | None
+    dpi_x: float | None = None
+    dpi_y: float | None = None
+    error_x: float | None = None
+    error_y: float | None = None
+    turned_deg: float | None = None
 
 
 class DevicesReply(Message):

@@ -7,6 +7,7 @@ from typing import Any
 
 from config.schema import Language, Zone
 from config.tables import Requirement, Tables, Text
+from drivers.scanner.base import ScannerInfo
 from mpos_agent import __version__
 from mpos_agent.agent import Agent, DeviceReport, QueueCounts, SentDocument
 from mpos_agent.api.messages import (
@@ -130,11 +131,21 @@ def devices(report: DeviceReport) -> DevicesReply:
         card_present=report.card_present,
         card_problem=_problem(report.card.problem),
         sam_problem=_problem(report.card.problem or report.sam_problem),
-        scanners=tuple(
-            ScannerFound(driver=one.driver, name=one.name, serial=one.serial, dpi=one.dpi, path=one.path)
-            for one in report.scanners
-        ),
+        scanners=tuple(scanner(one) for one in report.scanners),
         scanner_problem=_problem(report.scanner_problem),
+    )
+
+
+def scanner(one: ScannerInfo) -> ScannerFound:
+    """A scanner as it was found."""
+    return ScannerFound(
+        driver=one.driver,
+        name=one.name,
+        serial=one.serial,
+        dpi=one.dpi,
+        path=one.path,
+        state=one.state.value,
+        calibration=one.calibration,
     )
 
 

@@ -10,7 +10,6 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
@@ -52,13 +51,11 @@ from mpos_agent.api.messages import (
     SyncReply,
     WithdrawRequest,
 )
-from mpos_agent.claim.happened import StepOutcome
+from mpos_agent.api.waiting import while_wanted
 from mpos_agent.errors import CallerForbiddenError, NotEnrolledError, NotFoundError, NotSignedInError
 from mpos_agent.events import Event
 from mpos_agent.sign_in import SignedIn
 
-# How soon a wait for a card or a finger notices that its caller has gone.
-_LOOK_S = 0.25
 # Silence on the event stream is filled, so that a proxy or a client does not take it for dead.
 _KEEP_ALIVE_S = 15.0
 
@@ -302,7 +299,7 @@ def consent(agent: AgentHere, who: Operator, claim_id: ClaimId, body: ConsentReq
 async def card(request: Request, agent: AgentHere, who: Operator, claim_id: ClaimId) -> StepReply:
     """Wait for the member's card and read it; follow ``card_progress`` in ``/v1/events``."""
     return replies.step(
-        await _while_wanted(request, lambda: agent.read_card(claim_id, who), agent.stop_waiting_for_card)
+        await while_wanted(request, lambda: agent.read_card(claim_id, who), agent.stop_waiting_for_card)
     )
 
 
@@ -325,7 +322,7 @@ async def passport(
     """Wait for the passport of a person without e-KTP and read it; a second person follows."""
     fields = body.model_dump(exclude_none=True)
     return replies.step(
-        await _while_wanted(request, lambda: agent.read_passport(claim_id, who, fields), agent.stop_waiting_for_card)
+        await while_wanted(request, lambda: agent.read_passport(claim_id, who, fields), agent.stop_waiting_for_card)
     )
 
 
@@ -333,7 +330,7 @@ async def passport(
 async def finger(request: Request, agent: AgentHere, who: Operator, claim_id: ClaimId) -> StepReply:
     """One attempt with the finger the prompt names; follow ``finger`` in ``/v1/events``."""
     return replies.step(
-        await _while_wanted(request, lambda: agent.capture_finger(claim_id, who), agent.stop_waiting_for_finger)
+        await while_wanted(request, lambda: agent.capture_finger(claim_id, who), agent.stop_waiting_for_finger)
     )
 
 
@@ -385,13 +382,3 @@ def confirm(agent: AgentHere, who: Operator, claim_id: ClaimId, body: ConfirmReq
 def withdraw(agent: AgentHere, who: Operator, claim_id: ClaimId, body: WithdrawRequest) -> StepReply:
     """The member takes the claim back; its data are erased from this machine."""
     return replies.step(agent.step(claim_id, who, lambda claim: claim.withdraw(body.reason), supervisor_may=True))
-
-
-async def _while_wanted(request: Request, work: Callable[[], StepOutcome], stop: Callable[[], None]) -> StepOutcome:
-    """Run what waits for a device in a worker thread, and end the wait when its caller has gone."""
-    running = asyncio.ensure_future(anyio.to_thread.run_sync(work))
-    while not running.done():
-        await asyncio.wait({running}, timeout=_LOOK_S)
-        if not running.done() and await request.is_disconnected():
-            stop()
-    return running.result()

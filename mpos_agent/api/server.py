@@ -12,7 +12,7 @@ from drivers.errors import DeviceError
 from matcher.errors import MatcherError
 from mpos_agent import __version__
 from mpos_agent.agent import Agent
-from mpos_agent.api import document_routes, stick_routes
+from mpos_agent.api import device_routes, document_routes, stick_routes
 from mpos_agent.api.callers import Callers
 from mpos_agent.api.gate import Asgi, Gate
 from mpos_agent.api.routes import router
@@ -45,6 +45,7 @@ def application(agent: Agent, callers: Callers, *, port: int, limit_bytes: int) 
     app.state.files = document_routes.slots()
     app.include_router(document_routes.router)
     app.include_router(stick_routes.router)
+    app.include_router(device_routes.router)
     for root in _ROOTS:
         app.add_exception_handler(root, _known)
     app.add_exception_handler(RequestValidationError, _misshapen)

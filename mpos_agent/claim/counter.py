@@ -55,6 +55,7 @@ class Site:
 class FingerPrompt:
     """Which finger is asked for."""
 
+    claim_id: str
     finger: int
     """ISO code, 0 when the card does not say."""
     attempt: int

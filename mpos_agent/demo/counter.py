@@ -55,6 +55,7 @@ class VirtualCounter:
         self._folder, self.fingers, self._network, self._real = folder, fingers, network, real_pcscd
         self._open = ExitStack()
         self._persons: dict[int, VirtualPerson] = {}
+        self._latest: dict[int, int] = {}
         self._touches: queue.Queue[Iterator[NDArray[np.uint8]] | _Again | None] = queue.Queue()
         self._hand = threading.Thread(target=self._move_hand, name="virtual-hand", daemon=True)
         self.secrets_file = folder / "sam-secrets"
@@ -145,10 +146,13 @@ class VirtualCounter:
         self._touches.put(iter(()))
 
     def _impressions(self, finger: int) -> Iterator[NDArray[np.uint8]]:
-        number = ENROLLED
         while True:
-            number += 1
-            yield self.fingers.impression(finger, number)
+            # A finger never touches the glass twice in the same way, whichever claim it is for; nor is a live sensor
+            # without noise, which a picture from a folder would be when its turn comes again.
+            number = self._latest[finger] = self._latest.get(finger, ENROLLED) + 1
+            pixels = self.fingers.impression(finger, number)
+            grain = np.random.default_rng([finger, number]).integers(0, 2, pixels.shape, dtype=np.uint8)
+            yield np.where(pixels < 255, pixels + grain, pixels)
 
     def _move_hand(self) -> None:
         """The hand's own thread: growing an impression takes a moment, the scanner must not wait for it."""

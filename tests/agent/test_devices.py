@@ -1,7 +1,8 @@
 """One card station, one finger station: whole devices behind them, virtual but spoken to over real sockets."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from drivers.errors import DeviceError, DeviceNotFoundError, DeviceRemovedError,
 from drivers.scanner.base import FingerImage, PlaceAgain
 from drivers.scanner.discovery import Wanted, find_scanners
 from drivers.scanner.virtual_server import VirtualScannerServer
+from matcher import assess_quality
+from mpos_agent.capture.auto_capture import AutoCapture
+from mpos_agent.capture.memory import PictureMemory
 from mpos_agent.devices import CardStation, FingerStation
 from mpos_agent.errors import ClaimBusyError, StoppingError
 
@@ -130,13 +134,21 @@ def glass(tmp_path: Path) -> Iterator[VirtualScannerServer]:
 
 def fingers(tmp_path: Path) -> FingerStation:
     """The finger station over that scanner."""
-    return FingerStation(lambda: find_scanners(Wanted(virtual_socket=tmp_path / "scanner.sock")), threading.Event())
+    auto = AutoCapture(lambda image: assess_quality(image.pixels, 500), PictureMemory(never), time.monotonic)
+    return FingerStation(
+        lambda: find_scanners(Wanted(virtual_socket=tmp_path / "scanner.sock")), auto, threading.Event()
+    )
 
 
-def ridges() -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Stripes, dark on light: enough to be a picture."""
-    rows = np.arange(388).reshape(-1, 1) * np.ones((1, 374))
-    return np.where(np.sin(rows / 1.4) > 0, 230, 40).astype(np.uint8)
+def never(_seconds: float, _act: Callable[[], None]) -> Callable[[], None]:
+    """No timer: no test takes as long as what is remembered of a finger."""
+    return lambda: None
+
+
+def ridges(touch: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    """Stripes, dark on light: enough to be a picture. Each touch lies differently."""
+    rows, columns = np.mgrid[0:388, 0:374]
+    return np.where(np.sin((rows + touch * columns / 10) / 1.4) > 0, 230, 40).astype(np.uint8)
 
 
 def test_the_scanner_is_used_again_without_being_opened_again(tmp_path: Path, glass: VirtualScannerServer) -> None:
@@ -144,7 +156,7 @@ def test_the_scanner_is_used_again_without_being_opened_again(tmp_path: Path, gl
     glass.place(ridges())
     stations = fingers(tmp_path)
     first = stations.capture(2, threading.Event())
-    glass.place(ridges())
+    glass.place(ridges(1))
     second = stations.capture(2, threading.Event())
     assert isinstance(first, FingerImage)
     assert isinstance(second, FingerImage)
@@ -175,7 +187,7 @@ def test_an_unplugged_scanner_is_found_again_once_it_is_back(tmp_path: Path, gla
     with pytest.raises(DeviceNotFoundError):
         stations.capture(2, threading.Event())
     glass.plug()
-    glass.place(ridges())
+    glass.place(ridges(1))
     assert isinstance(stations.capture(2, threading.Event()), FingerImage)
     stations.close()
 

@@ -63,7 +63,7 @@ def run(
     fingers = held.fingers(draft.claim_id)
     if not fingers:
         return _templates_gone(draft)
-    prompt = _prompt(asked, counter)
+    prompt = _prompt(draft.claim_id, asked, counter)
     progress("place_finger")
     began = counter.clock.monotonic()
     try:
@@ -220,13 +220,20 @@ def _with(attempts: tuple[Attempt, ...], latest: Attempt) -> tuple[Attempt, ...]
     return everything
 
 
-def _prompt(asked: TryFinger, counter: Counter) -> FingerPrompt:
+def _prompt(claim_id: str, asked: TryFinger, counter: Counter) -> FingerPrompt:
     name = counter.tables.text(f"finger.{asked.finger}")
     limit = counter.policy.attempts_per_finger
     text = counter.tables.text(
         f"prompt.{asked.prompt}", finger_id=name.id, finger_en=name.en, attempt=asked.number, limit=limit
     )
-    return FingerPrompt(finger=asked.finger, attempt=asked.number, limit=limit, text_id=text.id, text_en=text.en)
+    return FingerPrompt(
+        claim_id=claim_id,
+        finger=asked.finger,
+        attempt=asked.number,
+        limit=limit,
+        text_id=text.id,
+        text_en=text.en,
+    )
 
 
 def _ms(counter: Counter, began: float) -> int:
