@@ -161,12 +161,22 @@ class UvcSection(Section):
     device: OptionalPath
 
 
+class SbiEnvironment(enum.StrEnum):
+    """What a device of such a service may be meant for."""
+
+    STAGING = "Staging"
+    DEVELOPER = "Developer"
+    PRE_PRODUCTION = "Pre-Production"
+    PRODUCTION = "Production"
+
+
 class SbiSection(Section):
     """Scanners behind a device service of their maker's."""
 
     first_port: int = Field(ge=1_024, le=65_535)
     last_port: int = Field(ge=1_024, le=65_535)
     roots_dir: OptionalPath
+    environment: SbiEnvironment
 
     @field_validator("last_port")
     @classmethod

@@ -439,6 +439,7 @@ def _scanner_finder(settings: Settings) -> Callable[[], Sequence[ScannerSource]]
         uvc_device=section.uvc.device,
         sbi_ports=(section.sbi.first_port, section.sbi.last_port),
         sbi_roots=section.sbi.roots_dir,
+        sbi_environment=section.sbi.environment,
         vendor_library=section.vendor.library,
     )
     return functools.partial(find_scanners, wanted)

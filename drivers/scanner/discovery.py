@@ -11,6 +11,7 @@ from pathlib import Path
 from drivers.errors import DeviceError
 from drivers.scanner.base import ScannerSource
 from drivers.scanner.calibration import Calibrations, none_measured
+from drivers.scanner.errors import NotConfiguredError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class Wanted:
     """First and last port of 127.0.0.1 at which a device service may answer."""
     sbi_roots: Path | None = None
     """Folder with the certificates of those who vouch for such devices."""
+    sbi_environment: str = "Production"
+    """Which devices are taken there: those that say, signed, that they are of this environment."""
     vendor_library: Path | None = None
     """A vendor's library behind our header."""
 
@@ -72,6 +75,17 @@ def find_scanners(wanted: Wanted) -> list[ScannerSource]:
     return list(found.sources)
 
 
+def _sbi(wanted: Wanted) -> list[ScannerSource]:
+    if wanted.sbi_roots is None:
+        return []
+    try:
+        from drivers.scanner.sbi.scanner import find  # noqa: PLC0415 - see above
+    except ModuleNotFoundError as error:
+        raise NotConfiguredError("sbi", f"the extra package {error.name}: install mpos-agent[sbi]; it") from error
+
+    return find(wanted.sbi_ports, wanted.sbi_roots, wanted.sbi_environment)
+
+
 def _virtual(wanted: Wanted) -> list[ScannerSource]:
     from drivers.scanner.virtual import find  # noqa: PLC0415 - see above
 
@@ -79,6 +93,7 @@ def _virtual(wanted: Wanted) -> list[ScannerSource]:
 
 
 DRIVERS: Mapping[str, Callable[[Wanted], list[ScannerSource]]] = {
+    "sbi": _sbi,
     "virtual": _virtual,
 }
 """By name, in the order in which they are preferred."""
