@@ -140,6 +140,7 @@ class CardSection(Section):
     card_socket: OptionalPath
     sam_socket: OptionalPath
     sam_secrets_file: OptionalPath
+    record_dir: OptionalPath
     wait_s: float = Field(gt=0, le=600)
 
 

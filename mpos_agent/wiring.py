@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from config.schema import CardTransport, KeyAlgorithm, Settings
@@ -16,6 +16,7 @@ from config.tables import Text
 from drivers.card.base import CardReader
 from drivers.card.discovery import ReaderFinder
 from drivers.card.ektp.sam_secrets import SamSecrets
+from drivers.card.recorder import Recorder
 from drivers.card.socket_reader import SocketReader
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerSource
 from drivers.scanner.calibration import load as load_calibration
@@ -170,7 +171,7 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
     events = EventHub()
     board = ReaderBoard(events)
     sam_secrets = _SamSecretsOnDemand(settings)
-    pair, alone = _reader_finders(settings)
+    pair, alone = _recorded(settings, *_reader_finders(settings), utc=device_clock.utc)
     finger = FingerStation(
         _scanner_finder(settings),
         AutoCapture(matcher.quality, PictureMemory(in_a_thread), clock.monotonic),
@@ -409,6 +410,20 @@ def _reader_finders(
         slot_switch=section.slot_switch,
     )
     return finder.pair, finder.card_alone
+
+
+def _recorded(
+    settings: Settings,
+    pair: Callable[[], tuple[CardReader, CardReader]],
+    alone: Callable[[], CardReader],
+    *,
+    utc: Callable[[], datetime],
+) -> tuple[Callable[[], tuple[CardReader, CardReader]], Callable[[], CardReader]]:
+    """The same readers, with everything masked written down where the settings name a folder."""
+    if settings.card.record_dir is None:
+        return pair, alone
+    recorder = Recorder(settings.card.record_dir, utc)
+    return lambda: recorder.pair(*pair()), lambda: recorder.alone(alone())
 
 
 def _watch(settings: Settings, board: ReaderBoard) -> Watch | None:
