@@ -14,7 +14,7 @@ from drivers.errors import DeviceProtocolError
 from drivers.scanner.base import PlaceAgain, ScannerSource
 from drivers.scanner.calibration import Calibration, Calibrations, none_measured
 from drivers.scanner.usb_listing import UsbDevice
-from drivers.scanner.usb_scanner import Prompt, UsbScanner, geometry_for, is_set, listed
+from drivers.scanner.usb_scanner import Prompt, UsbScanner, geometry_for, is_blank, is_set, listed
 from drivers.scanner.usb_transport import Interface, SystemUsb, UsbBus, open_link
 
 DRIVER = "nb1010"
@@ -97,7 +97,11 @@ class Nb1010Scanner(UsbScanner):
         self._lift_first = True
         self._ask(PREPARE, Reply.DONE, "prepare")
         self._ask(CAPTURE, Reply.DONE, "start the picture")
-        return self._receive()
+        pixels = self._receive()
+        if is_blank(pixels) and self._await_finger(False, 0, stop):
+            self._lift_first = False
+            return PlaceAgain.TOO_SHORT
+        return pixels
 
     def _await_finger(self, there: bool, until: float, stop: threading.Event | None) -> bool:
         """Until a finger is there, or is not; False when time or patience is over."""

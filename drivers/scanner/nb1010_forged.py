@@ -39,6 +39,7 @@ class ForgedNb1010(Player):
     def power_up(self) -> None:
         """See :class:`Player`."""
         self._answers: deque[bytes] = deque()
+        self._brief = False
 
     def place(self, ridges: NDArray[np.uint8]) -> None:
         """Lay a finger on the glass; (H, W) uint8, dark on light, cut or centred to 256x180."""
@@ -51,13 +52,18 @@ class ForgedNb1010(Player):
         """Take it off."""
         self._glass = None
 
+    def touch_briefly(self) -> None:
+        """A finger that is gone after it was asked for once."""
+        self._brief = True
+
     def submit(self, request: UsbRequest) -> None:
         """See :class:`Player`."""
         if request.endpoint != OUT:
             return
         match request.sent[1]:
             case Command.FINGER:
-                level = 0 if self._glass is None else 247
+                level = 0 if self._glass is None and not self._brief else 247
+                self._brief = False
                 self._answers.append(_answer(Reply.FINGER, request.sent[2], bytes((0, 0, 0, 0, level, 0, 0, 0))))
             case Command.PREPARE:
                 self._answers.append(_answer(Reply.DONE, request.sent[2], bytes(8)))

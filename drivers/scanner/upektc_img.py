@@ -151,8 +151,10 @@ class UpektcScanner(UsbScanner):
         """One start of the device: the picture, or why there is none."""
         self._started = True
         self._send_data(START + bytes((int(self.sensor.pressed), 2)))
+        # The first status comes at once, whoever is in a hurry: without it nothing is known of the finger.
+        patience = max(until, self._link.clock.now() + ANSWER_S) if self._lift_first else until
         while True:
-            packet = self._await_packet(until, stop)
+            packet = self._await_packet(patience, stop)
             if packet is None:
                 return PlaceAgain.LIFT_FIRST if self._lift_first else PlaceAgain.NO_FINGER
             if packet.flag == FLAG_KEEP_ALIVE:
@@ -170,7 +172,7 @@ class UpektcScanner(UsbScanner):
                 raise self._nonsense("wait for a finger", packet)
             match packet.payload[11]:
                 case Status.NO_FINGER | Status.REMOVED:
-                    self._lift_first = False
+                    self._lift_first, patience = False, until
                     self._waiting_for(Prompt.PLACE)
                 case Status.TOO_SHORT | Status.MOVED_SIDEWAYS:
                     return PlaceAgain.TOO_SHORT

@@ -24,7 +24,6 @@ from drivers.scanner.usb_players import Answer, Player
 from drivers.scanner.usb_traffic import UsbRequest
 
 PRESS_SENSOR, STRIP_SENSOR = Sensor(256, 360, pressed=True), Sensor(192, 512, pressed=False)
-EMPTY_GLASS = 0xE8
 FRAME_PIXELS = 2042
 INFO = bytes.fromhex(
     "2834000000061425100005251000050d0000206f0107003a000700000000001e0000000200008043000064c000000200000000010003"
@@ -56,9 +55,9 @@ class ForgedUpektc(Player):
         self._frames: deque[bytes] = deque()
 
     def place(self, ridges: NDArray[np.uint8]) -> None:
-        """Lay a finger on the glass; (H, W) uint8, dark on light, cut or filled up to the sensor's picture."""
+        """Lay a finger on the glass; (H, W) uint8, dark on light, cut, or filled up with its corner's grey."""
         width, height = self.sensor.picture
-        canvas = np.full((height, width), EMPTY_GLASS, dtype=np.uint8)
+        canvas = np.full((height, width), ridges[0, 0], dtype=np.uint8)
         part = ridges[:height, :width]
         canvas[: part.shape[0], : part.shape[1]] = part
         self._glass = canvas
@@ -69,6 +68,13 @@ class ForgedUpektc(Player):
     def lift(self) -> None:
         """Take it off."""
         self._glass = None
+
+    def touch_briefly(self) -> None:
+        """A finger that is gone before the picture is complete."""
+        if self._waiting_sequence is not None:
+            self._say(Status.TOO_SHORT, self._waiting_sequence)
+            self._waiting_sequence = None
+        self.changed()
 
     def submit(self, request: UsbRequest) -> None:
         """See :class:`Player`."""

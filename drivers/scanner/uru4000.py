@@ -39,6 +39,8 @@ POWER_ON_S = 0.3
 POWER_UPS = 3
 PICTURE_S = 3.0
 """A picture takes 128 ms at full speed; a device that needs 20 times as long has stopped."""
+LIFTED_S = 0.1
+"""An empty glass is reported as soon as the device is told to look for it."""
 PICTURE_TRIES = 3
 """Readers are known to give nothing the first time."""
 
@@ -183,7 +185,8 @@ class Uru4000Scanner(UsbScanner):
     def _picture(self, until: float, stop: threading.Event | None) -> NDArray[np.uint8] | PlaceAgain:
         if self._lift_first:
             self._waiting_for(Prompt.LIFT)
-            if not self._await(Event.FINGER_OFF, until, stop):
+            grace = self._link.clock.now() + LIFTED_S
+            if not self._await(Event.FINGER_OFF, max(until, grace), stop):
                 return PlaceAgain.LIFT_FIRST
             self._lift_first = False
         self._link.forget_events()
@@ -192,12 +195,15 @@ class Uru4000Scanner(UsbScanner):
         if not self._await(Event.FINGER_ON, until, stop):
             return PlaceAgain.NO_FINGER
         self._waiting_for(Prompt.HOLD)
-        try:
-            return self._receive()
-        finally:
-            if not self._link.lost:
-                self._set_mode(Mode.AWAIT_FINGER_OFF)
-            self._lift_first = True
+        pixels = self._receive()
+        self._set_mode(Mode.AWAIT_FINGER_OFF)
+        self._lift_first = True
+        if isinstance(pixels, PlaceAgain) or is_blank(pixels):
+            if self._await(Event.FINGER_OFF, self._link.clock.now() + LIFTED_S, stop):
+                self._lift_first = False
+                return PlaceAgain.TOO_SHORT
+            return PlaceAgain.EMPTY
+        return pixels
 
     def _receive(self) -> NDArray[np.uint8] | PlaceAgain:
         """A picture worth having, or the reason why there is none after several tries."""

@@ -83,6 +83,12 @@ class ForgedUru4000(Player):
             self._tell(Event.FINGER_OFF)
         self.changed()
 
+    def touch_briefly(self) -> None:
+        """A finger that is gone before it is pictured."""
+        if self._mode == Mode.AWAIT_FINGER_ON:
+            self._tell(Event.FINGER_ON)
+        self.changed()
+
     def submit(self, request: UsbRequest) -> None:
         """See :class:`Player`."""
         if not request.setup or request.setup[1] != REQUEST:

@@ -13,10 +13,18 @@ import pytest
 from numpy.typing import NDArray
 
 from drivers.errors import DeviceBusyError, DeviceError, DeviceNotFoundError, DeviceRemovedError
+from drivers.scanner import nb1010, upektc_img, uru4000
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerSource
+from drivers.scanner.calibration import Calibration, Calibrations
+from drivers.scanner.nb1010_forged import ForgedNb1010
 from drivers.scanner.synthetic.finger import Finger
+from drivers.scanner.upektc_img_forged import PRESS_SENSOR, STRIP_SENSOR, ForgedUpektc
+from drivers.scanner.uru4000_forged import ForgedUru4000
+from drivers.scanner.usb_replay import ReplayedUsb
 from drivers.scanner.virtual import VirtualScannerSource
 from drivers.scanner.virtual_server import VirtualScannerServer
+from drivers.scanner.zfm import ZfmSource
+from drivers.scanner.zfm_simulator import ZfmSimulator
 
 LONG_S = 60.0
 """A wait that a test never sits out: something ends it, or the test's own time limit does."""
@@ -99,7 +107,122 @@ class StreamingRig(VirtualRig):
         self.server = VirtualScannerServer(folder / "scanner.sock", dpi=500, streams=True)
 
 
-RIGS: tuple[Callable[[Path], Rig], ...] = (VirtualRig, StreamingRig)
+class ZfmRig(Rig):
+    """A serial module on a pseudo-terminal."""
+
+    abilities = frozenset({"blank", "unplug", "busy"})
+
+    def __init__(self, folder: Path) -> None:
+        self.module = ZfmSimulator(folder / "port")
+
+    def source(self) -> ScannerSource:
+        return ZfmSource(str(self.module.link), calibrations=lambda _driver, _serial: Calibration(500.0, 500.0))
+
+    def place(self, pixels: NDArray[np.uint8]) -> None:
+        self.module.place(pixels)
+
+    def lift(self) -> None:
+        self.module.lift()
+
+    def touch_briefly(self) -> None:
+        raise AssertionError("the module cannot tell a brief touch from none")
+
+    def unplug(self) -> None:
+        self.module.unplug()
+
+    def plug(self) -> None:
+        self.module.plug()
+
+    def close(self) -> None:
+        self.module.close()
+
+
+class UsbRig(Rig):
+    """A forged USB scanner on a replayed port."""
+
+    abilities = frozenset({"brief", "blank", "unplug", "busy"})
+    player: ForgedUru4000 | ForgedNb1010 | ForgedUpektc
+    find: Callable[[ReplayedUsb, Calibrations], list[ScannerSource]]
+
+    def __init__(self, folder: Path) -> None:
+        del folder
+        self.bus = ReplayedUsb(self.player)
+        self._listed = self._now()[0]
+
+    def source(self) -> ScannerSource:
+        return next(iter(self._now()), self._listed)
+
+    def _now(self) -> list[ScannerSource]:
+        return type(self).find(self.bus, lambda _driver, _serial: Calibration(500.0, 500.0))
+
+    def place(self, pixels: NDArray[np.uint8]) -> None:
+        self.player.place(pixels)
+
+    def lift(self) -> None:
+        self.player.lift()
+
+    def touch_briefly(self) -> None:
+        self.player.touch_briefly()
+
+    def unplug(self) -> None:
+        self.bus.unplug()
+
+    def plug(self) -> None:
+        self.bus.plug()
+
+    def close(self) -> None:
+        """Nothing of it outlives the test."""
+
+
+class Uru4000Rig(UsbRig):
+    """A U.are.U 4500."""
+
+    find = staticmethod(uru4000.find)
+
+    def __init__(self, folder: Path) -> None:
+        self.player = ForgedUru4000()
+        super().__init__(folder)
+
+
+class Nb1010Rig(UsbRig):
+    """An NB-1010-U."""
+
+    find = staticmethod(nb1010.find)
+
+    def __init__(self, folder: Path) -> None:
+        self.player = ForgedNb1010()
+        super().__init__(folder)
+
+
+class UpektcPressRig(UsbRig):
+    """A TouchChip that is pressed."""
+
+    find = staticmethod(upektc_img.find)
+
+    def __init__(self, folder: Path) -> None:
+        self.player = ForgedUpektc(PRESS_SENSOR)
+        super().__init__(folder)
+
+
+class UpektcSwipeRig(UsbRig):
+    """A TouchChip that is swiped."""
+
+    find = staticmethod(upektc_img.find)
+
+    def __init__(self, folder: Path) -> None:
+        self.player = ForgedUpektc(STRIP_SENSOR)
+        super().__init__(folder)
+
+
+RIGS: tuple[Callable[[Path], Rig], ...] = (
+    VirtualRig,
+    StreamingRig,
+    ZfmRig,
+    Uru4000Rig,
+    Nb1010Rig,
+    UpektcPressRig,
+    UpektcSwipeRig,
+)
 
 
 def rigs(*needed: str) -> pytest.MarkDecorator:
@@ -271,6 +394,7 @@ def test_two_captures_share_no_memory(rig: Rig, finger_pixels: NDArray[np.uint8]
         rig.place(finger_pixels)
         first = scanner.capture(LONG_S)
         rig.lift()
+        assert scanner.capture(SHORT_S) is PlaceAgain.NO_FINGER
         rig.place(finger_pixels)
         second = scanner.capture(LONG_S)
     assert isinstance(first, FingerImage)
