@@ -59,14 +59,15 @@ _CARD_GONE = (
     scard.SCARD_E_NOT_TRANSACTED,
     scard.SCARD_E_COMM_DATA_LOST,
 )
+_NO_POWER = (scard.SCARD_W_UNRESPONSIVE_CARD, scard.SCARD_W_UNPOWERED_CARD)
+"""Before connecting: as good as no card. In the middle of a read: the machine slept, or the contact is bad."""
 _BY_CODE: dict[int, type[DeviceError]] = {
     scard.SCARD_E_SHARING_VIOLATION: DeviceBusyError,
     scard.SCARD_E_TIMEOUT: DeviceTimeoutError,
     scard.SCARD_E_NO_ACCESS: DevicePermissionError,
     scard.SCARD_W_SECURITY_VIOLATION: DevicePermissionError,
     scard.SCARD_E_PROTO_MISMATCH: DeviceProtocolError,
-    scard.SCARD_W_UNRESPONSIVE_CARD: NoCardError,
-    scard.SCARD_W_UNPOWERED_CARD: NoCardError,
+    **dict.fromkeys(_NO_POWER, NoCardError),
     **dict.fromkeys(_SERVICE_DOWN, ServiceDownError),
 }
 
@@ -74,7 +75,7 @@ _BY_CODE: dict[int, type[DeviceError]] = {
 def _translated(code: int, reader: str, doing: str, *, in_use: bool) -> DeviceError:
     """The error for a return code; what counts as removed depends on whether a card was connected."""
     detail = f"{scard.SCardGetErrorMessage(code).strip()} (0x{code & 0xFFFFFFFF:08X})"
-    if code in _CARD_GONE:
+    if code in _CARD_GONE or (in_use and code in _NO_POWER):
         return (CardRemovedError if in_use else NoCardError)(reader, doing, detail)
     if code in (scard.SCARD_E_UNKNOWN_READER, scard.SCARD_E_READER_UNAVAILABLE):
         return (DeviceRemovedError if in_use else DeviceNotFoundError)(reader, doing, detail)

@@ -190,7 +190,7 @@ class Sam:
         try:
             yield
         except CardRemovedError as error:
-            raise SamMissingError(self.name, doing, "the SAM left its slot") from error
+            raise SamMissingError(self.name, doing, "the SAM left its slot, or lost its power") from error
 
     def _expect_ok(self, answer: Response, doing: str) -> None:
         if not answer.ok:
