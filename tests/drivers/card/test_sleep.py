@@ -62,6 +62,7 @@ def _read(finder: ReaderFinder) -> str:
     return record.biodata.name
 
 
+NAMES = ["reset", "no power", "removed", "reader away", "service away", "stale handle"]
 CODES = [
     (scard.SCARD_W_RESET_CARD, CardRemovedError, SamMissingError),
     (scard.SCARD_W_UNPOWERED_CARD, CardRemovedError, SamMissingError),
@@ -73,7 +74,7 @@ CODES = [
 
 
 @pytest.mark.pcsc
-@pytest.mark.parametrize(("code", "of_card", "of_sam"), CODES, ids=lambda value: str(value)[-12:])
+@pytest.mark.parametrize(("code", "of_card", "of_sam"), CODES, ids=NAMES)
 def test_read_that_was_slept_through_names_its_cause_and_the_next_one_works(
     laid_down: VirtualSam,
     monkeypatch: pytest.MonkeyPatch,
@@ -107,6 +108,7 @@ def test_clock_that_jumps_while_waiting_ends_the_wait_and_nothing_else(monkeypat
         jumping = SimpleNamespace(monotonic=lambda: time.monotonic() + EIGHT_HOURS * (next(ticks) > 0))
         slept.setattr(pcsc, "time", jumping)
         assert not PcscReader(CARD).wait_for_card(GENEROUS_S)
+        ticks = itertools.count()
         assert PcscSlots().with_cards([CARD, SAM], GENEROUS_S) == []
     slot = VpcdSlot(VirtualEktp(PERSON))
     late = threading.Timer(0.3, slot.insert)
