@@ -31,9 +31,9 @@ _JOIN_S = 1.0
 
 
 class Live:
-    """Follows the agent's events about one claim in a thread of its own; shows them between two answers."""
+    """Follows the agent's events about one claim (None: a test) in a thread of its own; shows them meanwhile."""
 
-    def __init__(self, shell: Shell, listener: AgentClient, claim_id: str) -> None:
+    def __init__(self, shell: Shell, listener: AgentClient, claim_id: str | None) -> None:
         self._shell, self._listener, self._claim_id = shell, listener, claim_id
         self._listening = threading.Event()
         self._progress: Progress | None = None
@@ -81,7 +81,8 @@ class Live:
 
     def _show(self, event: Mapping[str, Any]) -> None:
         if event["kind"] in {"card_progress", "finger"} and self._shell.as_json:
-            self._shell.give({"progress": event.get("step") or event.get("doing"), "fraction": event.get("fraction")})
+            told = {"progress": event.get("step") or event.get("doing"), "fraction": event.get("fraction")}
+            self._shell.give(told | ({"code": event["code"]} if event.get("doing") == "guide" else {}))
         with self._lock:
             if self._progress is None:
                 return
@@ -89,6 +90,8 @@ class Live:
                 case "card_progress":
                     words = _WORDS.get(event["step"], ("", ""))
                     self._progress.update(self._task, completed=event["fraction"], description=self._shell.both(*words))
+                case "finger" if event["doing"] == "guide":
+                    self._progress.update(self._task, description=self._shell.both(event["text_id"], event["text_en"]))
                 case "finger":
                     self._progress.update(
                         self._task, description=self._shell.both(*_WORDS.get(event["doing"], ("", "")))

@@ -33,8 +33,17 @@ def portrait(jpeg: bytes, console: Console) -> Text | None:
     # Cells are about twice as high as wide, so two pixels a cell are square.
     scale = min(min(_COLUMNS, console.width) / width, 2 * rows / height)
     size = (max(1, round(width * scale)), max(2, 2 * round(height * scale / 2)))
-    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)[..., ::-1]
-    return _coloured(small) if console.color_system else _shaded(small)
+    return drawn(np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)[..., ::-1], console)
+
+
+def drawn(pixels: NDArray[np.uint8], console: Console) -> Text:
+    """A picture, one character for two pixels.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8, red first, H even.
+    """
+    return _coloured(pixels) if console.color_system else _shaded(pixels)
 
 
 def _coloured(pixels: NDArray[np.uint8]) -> Text:

@@ -17,7 +17,7 @@ from config.load import settings_from
 from config.schema import Settings
 from drivers.card.virtual.card import VirtualEktp
 from drivers.card.virtual.invented import CONFIG, PCID
-from drivers.card.virtual.person import synthetic_person
+from drivers.card.virtual.person import VirtualPerson, synthetic_person
 from drivers.card.virtual.sam import VirtualSam
 from drivers.card.virtual.served import SocketSlot
 from drivers.scanner.virtual_server import VirtualScannerServer
@@ -134,8 +134,11 @@ def quick_hasher() -> argon2.PasswordHasher:
 class Rigs:
     """Puts an agent together and takes it down again; use ``with``."""
 
-    def __init__(self, folder: Path, *, enrolled: bool = True, **sections: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, *, enrolled: bool = True, person: VirtualPerson | None = None, **sections: dict[str, Any]
+    ) -> None:
         self._folder, self._enrolled, self._sections = folder, enrolled, sections
+        self._person = person or synthetic_person(1, None, None)
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Rig:
@@ -157,7 +160,7 @@ class Rigs:
         secrets.write_bytes(PCID + CONFIG)
         if self._enrolled and not (settings.agent.state_dir / wiring.IDENTITY_FOLDER).exists():
             enrol_by_hand(settings)
-        card = SocketSlot(VirtualEktp(synthetic_person(1, None, None)), folder / "card.sock")
+        card = SocketSlot(VirtualEktp(self._person), folder / "card.sock")
         opened.callback(card.close)
         sam = SocketSlot(VirtualSam(), folder / "sam.sock")
         opened.callback(sam.close)

@@ -161,3 +161,14 @@ def test_a_reader_of_our_output_that_leaves_is_no_error(config: Path) -> None:
     ran = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
     assert ran.stdout == "{"
     assert "Traceback" not in ran.stderr
+
+
+def test_the_calibration_page_is_written_without_a_daemon(tmp_path: Path) -> None:
+    """A technician prints it beforehand, wherever there is a printer."""
+    file = tmp_path / "kisi.svg"
+    written = ask(tmp_path / "no-settings.toml", "devices", "calibrate", "--print-target", str(file))
+    assert written.returncode == Exit.DONE
+    assert file.read_text().startswith("<svg ")
+    refused = ask(tmp_path / "no-settings.toml", "devices", "calibrate", "--print-target", str(tmp_path / "no" / "x"))
+    assert refused.returncode == Exit.SETTINGS
+    assert "cannot be written" in refused.stderr
