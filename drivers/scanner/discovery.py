@@ -26,7 +26,8 @@ class Wanted:
     uru4000_response_key: Path | None = None
     """Key of the challenge of 045e:00ca, 16 bytes in hexadecimal."""
     zfm_port: str | None = None
-    """Serial port, a stable name of /dev/serial/by-id; None: every port whose USB adapter is known."""
+    """Serial port, a stable name of /dev/serial/by-id. None: where ``driver`` is "zfm", every port whose USB adapter such
+    modules are sold with; else none, for other devices hang on the same adapters."""
     uvc_device: Path | None = None
     """Camera, a stable name of /dev/v4l/by-id."""
     sbi_ports: tuple[int, int] = (4501, 4600)
@@ -86,6 +87,14 @@ def _sbi(wanted: Wanted) -> list[ScannerSource]:
     return find(wanted.sbi_ports, wanted.sbi_roots, wanted.sbi_environment)
 
 
+def _zfm(wanted: Wanted) -> list[ScannerSource]:
+    from drivers.scanner.zfm import find, find_at_adapters  # noqa: PLC0415 - see above
+
+    if wanted.zfm_port is None and wanted.driver == "zfm":
+        return find_at_adapters(wanted.calibrations)
+    return find(wanted.zfm_port, wanted.calibrations)
+
+
 def _virtual(wanted: Wanted) -> list[ScannerSource]:
     from drivers.scanner.virtual import find  # noqa: PLC0415 - see above
 
@@ -93,6 +102,7 @@ def _virtual(wanted: Wanted) -> list[ScannerSource]:
 
 
 DRIVERS: Mapping[str, Callable[[Wanted], list[ScannerSource]]] = {
+    "zfm": _zfm,
     "sbi": _sbi,
     "virtual": _virtual,
 }
