@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import DeviceError, DeviceProtocolError, DeviceTimeoutError
-from drivers.scanner.base import PlaceAgain, ScannerSource, ScannerState
+from drivers.scanner.base import PlaceAgain, ScannerInfo, ScannerSource, ScannerState
 from drivers.scanner.calibration import Calibration, Calibrations, none_measured
 from drivers.scanner.errors import NotConfiguredError
 from drivers.scanner.uru4000_picture import LARGEST_BYTES, PictureError, masked, read_picture
@@ -109,22 +109,46 @@ Respond = Callable[[bytes], bytes]
 """The answer to a challenge: 16 bytes in, 16 bytes out."""
 
 
+HostValue = Callable[[], int]
+
+
+def random_host_value() -> int:
+    """Nobody who listens on the cable shall know the key beforehand."""
+    return secrets.randbits(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What an opened reader needs beside its cable."""
+
+    model: Model
+    respond: Respond | None
+    host_value: HostValue
+
+    @property
+    def unanswerable(self) -> bool:
+        """It will ask for something that nobody here knows."""
+        return self.model.challenged and self.respond is None
+
+
 def find(
     bus: UsbBus | None = None,
     calibrations: Calibrations = none_measured,
     respond: Respond | None = None,
+    host_value: HostValue = random_host_value,
 ) -> list[ScannerSource]:
     """The readers that are plugged in; opens nothing.
 
     Parameters
     ----------
     respond : answers the challenge of 045e:00ca; without it such a reader is listed as not configured.
+    host_value : 32 bits chosen anew for each picture's key.
     """
     bus = SystemUsb() if bus is None else bus
     return [
-        Uru4000Source(bus, device, calibrations(DRIVER, device.serial), respond)
+        Uru4000Source(bus, device, calibrations(DRIVER, device.serial), Details(model, respond, host_value))
         for device in bus.devices()
-        if (device.vendor, device.product) in MODELS
+        if (model := MODELS.get((device.vendor, device.product))) is not None
     ]
 
 
@@ -132,50 +156,37 @@ class Uru4000Source(ScannerSource):
     """A reader that is plugged in."""
 
     def __init__(
-        self, bus: UsbBus, device: UsbDevice, measured: Calibration | None, respond: Respond | None = None
+        self,
+        bus: UsbBus,
+        device: UsbDevice,
+        measured: Calibration | None,
+        details: Details,
     ) -> None:
-        self._bus, self._device, self._measured, self._respond = bus, device, measured, respond
-        self._model = MODELS[device.vendor, device.product]
-        info = listed(DRIVER, self._model.name, device, measured)
-        if self._model.challenged and respond is None:
+        self._bus, self._device, self._measured, self._details = bus, device, measured, details
+        info = listed(DRIVER, details.model.name, device, measured)
+        if details.unanswerable:
             info = dataclasses.replace(info, state=ScannerState.NOT_CONFIGURED)
         self.info = info
 
     def open(self, *, raw: bool = False) -> "Uru4000Scanner":
         """See :meth:`ScannerSource.open`; raises NotConfiguredError where a challenge could not be answered."""
-        if self._model.challenged and self._respond is None:
+        if self._details.unanswerable:
             raise NotConfiguredError(self.info.name, "the response key of this model")
         measured = geometry_for(self.info, self._measured, raw=raw)
         link = open_link(self._bus, self._device, Interface.VENDOR)
         try:
-            return Uru4000Scanner(self, link, measured)
+            return Uru4000Scanner(self.info, link, measured, self._details)
         except BaseException:
             link.close()
             raise
-
-    @property
-    def model(self) -> Model:
-        """What kind it is."""
-        return self._model
-
-    @property
-    def respond(self) -> Respond | None:
-        """How challenges are answered."""
-        return self._respond
 
 
 class Uru4000Scanner(UsbScanner):
     """An opened reader, powered up."""
 
-    def __init__(
-        self,
-        source: Uru4000Source,
-        link: UsbLink,
-        measured: Calibration | None,
-        host_value: Callable[[], int] = lambda: secrets.randbits(32),
-    ) -> None:
-        super().__init__(source.info, link, measured)
-        self._model, self._respond, self._host_value = source.model, source.respond, host_value
+    def __init__(self, info: ScannerInfo, link: UsbLink, measured: Calibration | None, details: Details) -> None:
+        super().__init__(info, link, measured)
+        self._model, self._respond, self._host_value = details.model, details.respond, details.host_value
         self._lift_first = False
         link.listen(EVENTS, EVENT_BYTES)
         self._power_up()

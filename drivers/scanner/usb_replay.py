@@ -88,6 +88,7 @@ class ReplayedUsb:
         there.address += len(self.ports)
         there.answers.clear()
         there.stuck.clear()
+        there.kept.clear()
         there.player.power_up()
         there.plugged = True
         self.clock.notify()
@@ -105,6 +106,8 @@ class Port:
         self.answers: Counter[int] = Counter()
         """Answers given since it was plugged in, by endpoint."""
         self.stuck: dict[int, FaultKind] = {}
+        self.kept: dict[int, Answer] = {}
+        """Answers that were not taken: the next request gets them."""
 
     def listed(self) -> UsbDevice:
         """As sysfs shows it."""
@@ -282,7 +285,8 @@ class ReplayBackend(IBackend):  # type: ignore[misc]  # pyusb has no types
             if handle.gone or cancelled():
                 return True
             if port.stuck.get(endpoint) in (None, FaultKind.STALL) and not came:
-                answer = Answer() if endpoint in port.stuck else port.player.answer(request)
+                answer = Answer() if endpoint in port.stuck else port.kept.pop(endpoint, None)
+                answer = port.player.answer(request) if answer is None else answer
                 if answer is not None:
                     came.append(answer)
             return bool(came)
@@ -291,7 +295,7 @@ class ReplayBackend(IBackend):  # type: ignore[misc]  # pyusb has no types
             if handle.gone:
                 raise _usb_error(errno.ENODEV)
             until = self._clock.now() + timeout_ms / 1000
-            if endpoint not in port.stuck:
+            if endpoint not in port.stuck and endpoint not in port.kept:
                 port.player.submit(request)
                 self._clock.notify()  # what it does may be what another request waits for
             if port.stuck.get(endpoint) is FaultKind.NEVER_ENDING and request.is_input:
@@ -339,6 +343,7 @@ class ReplayBackend(IBackend):  # type: ignore[misc]  # pyusb has no types
                 port.stuck[endpoint] = FaultKind.STALL
                 return b"", errno.EPIPE
             case FaultKind.STALL_ONCE:
+                port.kept[endpoint] = Answer(data)
                 return b"", errno.EPIPE
             case FaultKind.OVERFLOW:
                 return b"", errno.EOVERFLOW
@@ -357,7 +362,10 @@ class ReplayBackend(IBackend):  # type: ignore[misc]  # pyusb has no types
                 return b"", errno.ENODEV if call.handle.gone else errno.ETIMEDOUT
             case FaultKind.DELAY:
                 self._wait(call, fault.delay_s)
-                return data, 0 if self._clock.now() < call.until else errno.ETIMEDOUT
+                if self._clock.now() < call.until:
+                    return data, 0
+                port.kept[endpoint] = Answer(data)
+                return b"", errno.ENODEV if call.handle.gone else errno.ETIMEDOUT
 
     def _wait(self, call: _Call, seconds: float) -> None:
         over = lambda: call.handle.gone or not call.handle.interfaces  # noqa: E731

@@ -41,8 +41,8 @@ CONTROL_S = 1.0
 LISTEN_S = 1.0
 """How often the event reader looks whether it shall end. Not below 0.2: a request that is cancelled in the moment
 its answer comes loses it where the device is replayed."""
-JOIN_S = 2 * LISTEN_S
-"""A thread ends with the request it waits in."""
+JOIN_S = 5.0
+"""A thread ends with the request it waits in, of which none has a longer time-out than 3 s."""
 STOP_S = 0.05
 """How often a wait looks at the caller's stop event: nobody notices, and a kiosk stays idle."""
 MOST_EVENTS = 256
