@@ -185,6 +185,14 @@ _DEVICE: Mapping[str, Row] = {
         "The scanner's calibration file cannot be used",
         "use another scanner; technician: measure again with mpos-agent devices calibrate",
     ),
+    "scanner_key": Row(
+        Exit.DEVICE,
+        503,
+        "Kunci jawaban pemindai tidak dapat dipakai",
+        "pakai pemindai lain; teknisi: periksa berkas scanner.uru4000.response_key_file",
+        "The scanner's response key cannot be used",
+        "use another scanner; technician: check the file of scanner.uru4000.response_key_file",
+    ),
     "target_unclear": Row(
         Exit.DEVICE,
         422,

@@ -3,7 +3,7 @@
 import abc
 import enum
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NoReturn, Self
@@ -25,6 +25,15 @@ class PlaceAgain(enum.Enum):
     """The finger of the last picture still lies there; one touch gives one picture."""
     LEFTOVER = "leftover"
     """Only what an earlier finger left on the glass was seen; said by who compares pictures, never by a driver."""
+
+
+class Prompt(enum.Enum):
+    """What a scanner waits for, the moment it begins to: for whoever guides the member."""
+
+    PLACE = "place"
+    HOLD = "hold"
+    """A finger lies there; the picture is on its way."""
+    LIFT = "lift"
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -86,6 +95,8 @@ class Scanner(abc.ABC):
 
     streams: bool = False
     """True when :meth:`frames` shows the glass all the time, with and without a finger on it."""
+    prompt: Callable[[Prompt], None] | None = None
+    """Called in the capturing thread at each change of what is waited for, by drivers that know."""
     info: ScannerInfo
 
     @abc.abstractmethod

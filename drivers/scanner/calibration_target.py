@@ -20,7 +20,7 @@ from drivers.scanner.errors import TargetUnclearError
 PITCH_MM = 1.0
 """Twenty lines on 20 mm of glass, each wide enough for any printer and any scanner."""
 _LINE_MM = 0.4
-_RULER_MM = 100.0
+RULER_MM = 100.0
 _LARGEST_ERROR = 0.015
 """Half a ridge width over 20 mm; a picture that says less is taken again."""
 _LARGEST_TURN_DEG = 20.0
@@ -162,10 +162,10 @@ def svg(pitch_mm: float = PITCH_MM) -> str:
         lines.append(f'<rect x="{left + at:.3f}" y="{top}" width="{width:.3f}" height="{side}"/>')
         lines.append(f'<rect x="{left}" y="{top + at:.3f}" width="{side}" height="{width:.3f}"/>')
     lines += [
-        f'<rect x="55" y="150" width="{_RULER_MM}" height="0.3"/>',
+        f'<rect x="55" y="150" width="{RULER_MM}" height="0.3"/>',
         '<rect x="55" y="146" width="0.3" height="8"/>',
-        f'<rect x="{55 + _RULER_MM - 0.3}" y="146" width="0.3" height="8"/>',
-        f'<text x="55" y="162">{_RULER_MM:g} mm &#8212; {pitch_mm:g} mm</text>',
+        f'<rect x="{55 + RULER_MM - 0.3}" y="146" width="0.3" height="8"/>',
+        f'<text x="55" y="162">{RULER_MM:g} mm &#8212; {pitch_mm:g} mm</text>',
         '<text x="55" y="170">Cetak 100 % (tanpa penyesuaian); ukur garis: harus tepat 100 mm.</text>',
         '<text x="55" y="176">Print at 100 % (no scaling); measure the line: exactly 100 mm.</text>',
         "</g>",

@@ -76,6 +76,26 @@ def find_scanners(wanted: Wanted) -> list[ScannerSource]:
     return list(found.sources)
 
 
+def _uru4000(wanted: Wanted) -> list[ScannerSource]:
+    from drivers.scanner.uru4000 import find  # noqa: PLC0415 - see above
+    from drivers.scanner.uru4000_challenge import responder  # noqa: PLC0415
+
+    key = wanted.uru4000_response_key
+    return find(calibrations=wanted.calibrations, respond=None if key is None else responder(key))
+
+
+def _nb1010(wanted: Wanted) -> list[ScannerSource]:
+    from drivers.scanner.nb1010 import find  # noqa: PLC0415 - see above
+
+    return find(calibrations=wanted.calibrations)
+
+
+def _upektc_img(wanted: Wanted) -> list[ScannerSource]:
+    from drivers.scanner.upektc_img import find  # noqa: PLC0415 - see above
+
+    return find(calibrations=wanted.calibrations)
+
+
 def _sbi(wanted: Wanted) -> list[ScannerSource]:
     if wanted.sbi_roots is None:
         return []
@@ -102,6 +122,9 @@ def _virtual(wanted: Wanted) -> list[ScannerSource]:
 
 
 DRIVERS: Mapping[str, Callable[[Wanted], list[ScannerSource]]] = {
+    "uru4000": _uru4000,
+    "nb1010": _nb1010,
+    "upektc_img": _upektc_img,
     "zfm": _zfm,
     "sbi": _sbi,
     "virtual": _virtual,

@@ -34,6 +34,15 @@ class NotConfiguredError(DeviceError):
         self.setting = setting
 
 
+class ResponseKeyError(DeviceError):
+    """The key that a scanner's challenge is answered with cannot be used."""
+
+    code = "scanner_key"
+
+    def __init__(self, file: str, detail: str) -> None:
+        super().__init__(f"response key {file}", "read", detail)
+
+
 class PictureRepeatedError(DeviceError):
     """It gives pictures, to the last bit, that it gave before: a live sensor cannot."""
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import DeviceProtocolError
-from drivers.scanner.base import PlaceAgain, ScannerSource
+from drivers.scanner.base import PlaceAgain, Prompt, ScannerSource
 from drivers.scanner.calibration import Calibration, Calibrations, none_measured
 from drivers.scanner.usb_listing import UsbDevice
-from drivers.scanner.usb_scanner import Prompt, UsbScanner, geometry_for, is_blank, is_set, listed
+from drivers.scanner.usb_scanner import UsbScanner, geometry_for, is_blank, is_set, listed
 from drivers.scanner.usb_transport import Interface, SystemUsb, UsbBus, open_link
 
 DRIVER = "nb1010"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import DeviceError, DeviceProtocolError, DeviceTimeoutError
-from drivers.scanner.base import PlaceAgain, ScannerSource
+from drivers.scanner.base import PlaceAgain, Prompt, ScannerSource
 from drivers.scanner.calibration import Calibration, Calibrations, none_measured
 from drivers.scanner.upektc_packet import (
     FLAG_ALIVE,
@@ -35,7 +35,7 @@ from drivers.scanner.upektc_packet import (
     without_pixels,
 )
 from drivers.scanner.usb_listing import UsbDevice
-from drivers.scanner.usb_scanner import Prompt, UsbScanner, geometry_for, is_set, listed
+from drivers.scanner.usb_scanner import UsbScanner, geometry_for, is_set, listed
 from drivers.scanner.usb_transport import Interface, SystemUsb, UsbBus, UsbLink, open_link
 
 DRIVER = "upektc_img"

@@ -1,16 +1,14 @@
 """What the families of USB scanners share: how they are listed, opened, and how a picture is handed on."""
 
 import abc
-import enum
 import threading
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import DeviceError, DeviceRemovedError
 from drivers.scanner import calibration as geometry
-from drivers.scanner.base import FingerImage, PlaceAgain, Scanner, ScannerInfo, ScannerState
+from drivers.scanner.base import FingerImage, PlaceAgain, Prompt, Scanner, ScannerInfo, ScannerState
 from drivers.scanner.calibration import Calibration
 from drivers.scanner.errors import NotCalibratedError
 from drivers.scanner.usb_listing import UsbDevice
@@ -18,15 +16,6 @@ from drivers.scanner.usb_transport import UsbLink
 
 FEWEST_GREY_LEVELS = 8
 """A picture whose darkest and lightest hundredth lie nearer than this holds no ridges, only sensor noise."""
-
-
-class Prompt(enum.Enum):
-    """What the scanner waits for, the moment it begins to: for whoever guides the member."""
-
-    PLACE = "place"
-    HOLD = "hold"
-    """A finger lies there; the picture is on its way."""
-    LIFT = "lift"
 
 
 def listed(driver: str, model: str, device: UsbDevice, measured: Calibration | None) -> ScannerInfo:
@@ -49,9 +38,6 @@ def listed(driver: str, model: str, device: UsbDevice, measured: Calibration | N
 
 class UsbScanner(Scanner):
     """One opened scanner. After any DeviceError it is closed: open it anew."""
-
-    prompt: Callable[[Prompt], None] | None = None
-    """Called in the capturing thread, once for each change of what is waited for."""
 
     def __init__(self, info: ScannerInfo, link: UsbLink, measured: Calibration | None) -> None:
         self.info = info

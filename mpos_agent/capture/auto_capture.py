@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from drivers.scanner.base import FingerImage, PlaceAgain, Scanner
+from drivers.scanner.base import FingerImage, PlaceAgain, Prompt, Scanner
 from drivers.scanner.errors import PictureRepeatedError
 from matcher.errors import UnusableImageError
 from matcher.quality import Quality, QualityReason
@@ -57,7 +57,12 @@ class AutoCapture:
         """
         if scanner.streams:
             return self._watch(scanner, timeout_s, stop, Prompter(tell, _LASTING_FRAMES))
-        return self._ask(scanner, timeout_s, stop, Prompter(tell, 1))
+        prompter = Prompter(tell, 1)
+        scanner.prompt = lambda prompt: prompter.say(_WAITED_FOR[prompt])
+        try:
+            return self._ask(scanner, timeout_s, stop, prompter)
+        finally:
+            scanner.prompt = None
 
     def hand_out(self, picture: FingerImage) -> None:
         """Note a picture that somebody else took: no claim gets it again."""
@@ -163,6 +168,11 @@ class AutoCapture:
             return _UNUSABLE
 
 
+_WAITED_FOR = {
+    Prompt.PLACE: Guidance.PLACE_FINGER,
+    Prompt.HOLD: Guidance.HOLD,
+    Prompt.LIFT: Guidance.LIFT_FINGER,
+}
 _MISSED = {Guidance.LIFT_FINGER: PlaceAgain.LIFT_FIRST, Guidance.CLEAN_GLASS: PlaceAgain.LEFTOVER}
 
 
