@@ -26,8 +26,8 @@ class Wanted:
     uru4000_response_key: Path | None = None
     """Key of the challenge of 045e:00ca, 16 bytes in hexadecimal."""
     zfm_port: str | None = None
-    """Serial port, a stable name of /dev/serial/by-id. None: where ``driver`` is "zfm", every port whose USB adapter such
-    modules are sold with; else none, for other devices hang on the same adapters."""
+    """Serial port, a stable name of /dev/serial/by-id. None: where ``driver`` is "zfm", every port of an adapter that
+    such modules are sold with; else none, for other devices hang on the same adapters."""
     uvc_device: Path | None = None
     """Camera, a stable name of /dev/v4l/by-id."""
     sbi_ports: tuple[int, int] = (4501, 4600)
