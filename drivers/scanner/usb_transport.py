@@ -154,7 +154,8 @@ def open_link(bus: UsbBus, listed: UsbDevice, interface: Interface) -> "UsbLink"
             backend.close_device(handle)
         _finalize(backend)
         raise
-    return UsbLink(name, Opened(backend, handle, number), bus.clock, bus.recorder(now[0]))
+    there = lambda: any((one.path, one.address) == (now[0].path, now[0].address) for one in bus.devices())  # noqa: E731
+    return UsbLink(name, Opened(backend, handle, number, there), bus.clock, bus.recorder(now[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,8 @@ class Opened:
     backend: IBackend
     handle: Handle
     interface: int
+    still_there: Callable[[], bool]
+    """Asked after a time-out: not every system says at once that a device is gone."""
 
 
 class UsbOverflowError(DeviceProtocolError):
@@ -179,6 +182,7 @@ class UsbLink:
     def __init__(self, name: str, opened: Opened, clock: Clock, recorder: Recorder | None) -> None:
         self.name, self.clock, self._recorder = name, clock, recorder
         self._backend, self._handle, self._interface = opened.backend, opened.handle, opened.interface
+        self._still_there = opened.still_there
         self._threads: list[threading.Thread] = []
         self._events: deque[bytes] = deque(maxlen=MOST_EVENTS)
         self._reader_error: DeviceError | None = None
@@ -373,7 +377,10 @@ class UsbLink:
 
     def _named(self, error: usb.core.USBError, doing: str) -> DeviceError:
         if isinstance(error, usb.core.USBTimeoutError) or error.errno == errno.ETIMEDOUT:
-            return DeviceTimeoutError(self.name, doing, "it did not answer in time")
+            if self._still_there():
+                return DeviceTimeoutError(self.name, doing, "it did not answer in time")
+            self._lost = "it was unplugged"
+            return DeviceRemovedError(self.name, doing, self._lost)
         if error.errno == errno.EPIPE:
             return DeviceProtocolError(self.name, doing, "it refused (stall)")
         if error.errno == errno.EOVERFLOW:
