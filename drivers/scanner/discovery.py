@@ -29,7 +29,7 @@ class Wanted:
     """Serial port, a stable name of /dev/serial/by-id. None: where ``driver`` is "zfm", every port of an adapter that
     such modules are sold with; else none, for other devices hang on the same adapters."""
     uvc_device: Path | None = None
-    """Camera, a stable name of /dev/v4l/by-id."""
+    """Camera, a stable name of /dev/v4l/by-id; or numbered picture files, ``frames/%04d.png``."""
     sbi_ports: tuple[int, int] = (4501, 4600)
     """First and last port of 127.0.0.1 at which a device service may answer."""
     sbi_roots: Path | None = None
@@ -96,6 +96,12 @@ def _upektc_img(wanted: Wanted) -> list[ScannerSource]:
     return find(calibrations=wanted.calibrations)
 
 
+def _uvc(wanted: Wanted) -> list[ScannerSource]:
+    from drivers.scanner.uvc import find  # noqa: PLC0415 - see above
+
+    return find(wanted.uvc_device, wanted.calibrations)
+
+
 def _sbi(wanted: Wanted) -> list[ScannerSource]:
     if wanted.sbi_roots is None:
         return []
@@ -126,6 +132,7 @@ DRIVERS: Mapping[str, Callable[[Wanted], list[ScannerSource]]] = {
     "nb1010": _nb1010,
     "upektc_img": _upektc_img,
     "zfm": _zfm,
+    "uvc": _uvc,
     "sbi": _sbi,
     "virtual": _virtual,
 }

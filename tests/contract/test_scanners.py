@@ -21,10 +21,12 @@ from drivers.scanner.synthetic.finger import Finger
 from drivers.scanner.upektc_img_forged import PRESS_SENSOR, STRIP_SENSOR, ForgedUpektc
 from drivers.scanner.uru4000_forged import ForgedUru4000
 from drivers.scanner.usb_replay import ReplayedUsb
+from drivers.scanner.uvc import UvcSource
 from drivers.scanner.virtual import VirtualScannerSource
 from drivers.scanner.virtual_server import VirtualScannerServer
 from drivers.scanner.zfm import ZfmSource
 from drivers.scanner.zfm_simulator import ZfmSimulator
+from tests.drivers.scanner.played_camera import PlayedCamera
 
 LONG_S = 60.0
 """A wait that a test never sits out: something ends it, or the test's own time limit does."""
@@ -137,6 +139,38 @@ class ZfmRig(Rig):
         self.module.close()
 
 
+class UvcRig(Rig):
+    """A camera of numbered frames that come as fast as they are asked for."""
+
+    abilities = frozenset({"brief", "unplug", "busy", "stream"})
+
+    def __init__(self, folder: Path) -> None:
+        self.camera = PlayedCamera(folder / "video0")
+
+    def source(self) -> ScannerSource:
+        return UvcSource(
+            str(self.camera.node), lambda _driver, _serial: Calibration(500.0, 500.0), camera=self.camera.open
+        )
+
+    def place(self, pixels: NDArray[np.uint8]) -> None:
+        self.camera.place(pixels)
+
+    def lift(self) -> None:
+        self.camera.lift()
+
+    def touch_briefly(self) -> None:
+        self.camera.touch_briefly(Finger.from_seed(1).impression(1))
+
+    def unplug(self) -> None:
+        self.camera.unplug()
+
+    def plug(self) -> None:
+        self.camera.plug()
+
+    def close(self) -> None:
+        self.camera.unplug()
+
+
 class UsbRig(Rig):
     """A forged USB scanner on a replayed port."""
 
@@ -218,6 +252,7 @@ RIGS: tuple[Callable[[Path], Rig], ...] = (
     VirtualRig,
     StreamingRig,
     ZfmRig,
+    UvcRig,
     Uru4000Rig,
     Nb1010Rig,
     UpektcPressRig,
