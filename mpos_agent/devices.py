@@ -23,6 +23,7 @@ from mpos_agent.capture.auto_capture import AutoCapture
 from mpos_agent.capture.guidance import Guidance, Tell
 from mpos_agent.errors import ClaimBusyError, StoppingError
 
+_POSITIONS = range(1, 11)
 # How soon a wait notices that it is to stop: short enough for a person, long enough to cost nothing.
 _SLICE_S = 0.5
 
@@ -155,8 +156,14 @@ class FingerStation:
         """End the running attempt: whoever asked for the finger has gone."""
         self._interrupted.set()
 
-    def capture(self, timeout_s: float, stop: threading.Event, tell: Tell = _unheard) -> FingerImage | PlaceAgain:
+    def capture(
+        self, timeout_s: float, stop: threading.Event, tell: Tell = _unheard, *, finger: int = 0
+    ) -> FingerImage | PlaceAgain:
         """Wait for a touch and give its picture, which is the caller's to wipe; nobody is given it again.
+
+        Parameters
+        ----------
+        finger : which one is asked for, ISO/IEC 19794 position; 0 when the card does not say.
 
         Raises
         ------
@@ -170,6 +177,8 @@ class FingerStation:
             try:
                 if self._scanner is None:
                     self._scanner = self._source(None).open()
+                if finger in _POSITIONS:
+                    self._scanner.expect(finger)
                 return self._auto.take(self._scanner, timeout_s, AnyOf(stop, self._interrupted, self._closing), tell)
             except DeviceError:
                 self._close()

@@ -213,7 +213,8 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
         return queue_into(outbox, link.sealer())(packet)
 
     def capture(prompt: FingerPrompt, timeout_s: float, stop: threading.Event) -> FingerImage | PlaceAgain:
-        return finger.capture(timeout_s, stop, functools.partial(workshop.guide, prompt.claim_id))
+        guide = functools.partial(workshop.guide, prompt.claim_id)
+        return finger.capture(timeout_s, stop, guide, finger=prompt.finger)
 
     draft_key = DraftKey.create_or_load(settings.agent.state_dir / DRAFT_KEY)
     desk = ClaimDesk(

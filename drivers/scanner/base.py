@@ -99,6 +99,10 @@ class Scanner(abc.ABC):
     """Called in the capturing thread at each change of what is waited for, by drivers that know."""
     info: ScannerInfo
 
+    def expect(self, position: int) -> None:
+        """Name the finger that is asked for next: ISO/IEC 19794 position, 1 to 10. Most scanners do not ask."""
+        del position
+
     @abc.abstractmethod
     def capture(self, timeout_s: float, stop: threading.Event | None = None) -> FingerImage | PlaceAgain:
         """Wait for a finger and give its picture. One touch gives one picture.

@@ -1,9 +1,11 @@
 """One card station, one finger station: whole devices behind them, virtual but spoken to over real sockets."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,14 +20,16 @@ from drivers.card.virtual.person import synthetic_person
 from drivers.card.virtual.sam import VirtualSam
 from drivers.card.virtual.served import SocketSlot
 from drivers.errors import DeviceError, DeviceNotFoundError, DeviceRemovedError, ServiceDownError
-from drivers.scanner.base import FingerImage, PlaceAgain
+from drivers.scanner.base import FingerImage, PlaceAgain, ScannerSource, ScannerState
 from drivers.scanner.discovery import Wanted, find_scanners
+from drivers.scanner.errors import NotCalibratedError
 from drivers.scanner.virtual_server import VirtualScannerServer
 from matcher import assess_quality
 from mpos_agent.capture.auto_capture import AutoCapture
 from mpos_agent.capture.memory import PictureMemory
 from mpos_agent.devices import CardStation, FingerStation
 from mpos_agent.errors import ClaimBusyError, StoppingError
+from tests.capture.glass import INFO, Clock, ScriptedScanner
 
 
 @pytest.fixture
@@ -207,3 +211,62 @@ def test_scanners_are_listed_without_being_opened(tmp_path: Path, glass: Virtual
     assert [info.driver for info in fingers(tmp_path).found()] == ["virtual"]
     glass.unplug()
     assert fingers(tmp_path).found() == ()
+
+
+class AskingScanner(ScriptedScanner):
+    """A scanner that wants to know which finger is coming."""
+
+    def __init__(self) -> None:
+        super().__init__([], Clock(), streams=False)
+        self.expected: list[int] = []
+
+    def expect(self, position: int) -> None:
+        self.expected.append(position)
+
+
+class AskingSource(ScannerSource):
+    """Where it is plugged in; ``state`` and ``calibration`` as the test wants them."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.info = dataclasses.replace(INFO, **facts)
+        self.scanner = AskingScanner()
+
+    def open(self, *, raw: bool = False) -> AskingScanner:
+        if not raw and self.info.calibration is None:
+            raise NotCalibratedError(self.info.driver, self.info.serial)
+        return self.scanner
+
+
+def station_of(*sources: ScannerSource) -> FingerStation:
+    """The finger station of a counter with these scanners."""
+    auto = AutoCapture(lambda image: assess_quality(image.pixels, 500), PictureMemory(never), Clock())
+    return FingerStation(lambda: sources, auto, threading.Event())
+
+
+def test_the_scanner_is_told_which_finger_is_coming() -> None:
+    """Where the card names the finger, a scanner that writes it on its picture knows; where not, it is not guessed."""
+    source = AskingSource()
+    fingers = station_of(source)
+    fingers.capture(1, threading.Event(), finger=7)
+    fingers.capture(1, threading.Event(), finger=0)
+    assert source.scanner.expected == [7]
+
+
+def test_of_several_scanners_the_one_that_can_be_used_is_used() -> None:
+    """One is in another program's hands, one was never measured: the third is what a claim gets."""
+    busy = AskingSource(path="1", state=ScannerState.BUSY)
+    unmeasured = AskingSource(path="2", calibration=None)
+    good = AskingSource(path="3")
+    fingers = station_of(busy, unmeasured, good)
+    assert [info.path for info in fingers.found()] == ["3", "2", "1"]
+    fingers.capture(1, threading.Event(), finger=2)
+    assert good.scanner.expected == [2]
+
+
+def test_a_scanner_nobody_measured_gives_no_claim_a_picture() -> None:
+    """The technician's test sees it raw; a claim is told what is missing."""
+    fingers = station_of(AskingSource(calibration=None))
+    with pytest.raises(NotCalibratedError):
+        fingers.capture(1, threading.Event())
+    _, picture = fingers.picture_as_it_is("scripted", 1, threading.Event(), raw=True)
+    assert picture is PlaceAgain.NO_FINGER
