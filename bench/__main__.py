@@ -16,6 +16,7 @@ BENCHES = {
     "speed": "time and memory, beside peers",
     "ingest": "head office taking in claims on each ledger, against verifying and inserting alone",
     "outbox": "putting a packet beside bare SQLite; a queue of 10^3 to 10^6 packets",
+    "devices": "a thousand cards and scanner plugs: memory, threads, descriptors; whose time a read takes",
     "link": "goodput over an emulated slow line, and memory while a long backlog drains",
     "torture": "every fault on every path of custody, each tool against wrong builds; `make torture`",
 }
