@@ -10,6 +10,10 @@ NEXT                follows the head                           takes it in, move
 DUPLICATE           these very bytes are here already          repeats the old receipt number
 GAP                 one before it is missing                   asks to send again from the head
 EPOCH_UNKNOWN       its epoch was never announced              asks to send again, announced
+LATE                spoilt bytes hold its place, and its       takes it in; the spoilt bytes stay aside
+                    successor named this very digest
+SUCCESSOR_FIRST     spoilt bytes hold its place, and nobody    asks to send again, with its successor
+                    has named yet what belongs there
 FORK                another packet holds its place             freezes the lane, sets it aside
 CHAIN_BROKEN        its place is free, its past is not ours    freezes the lane, sets it aside
 LANE_FROZEN         the lane was frozen earlier                sets it aside
@@ -31,6 +35,8 @@ class Placement(StrEnum):
     DUPLICATE = "duplicate"
     GAP = "gap"
     EPOCH_UNKNOWN = "epoch_not_announced"
+    LATE = "late"
+    SUCCESSOR_FIRST = "successor_first"
     FORK = "fork"
     CHAIN_BROKEN = "chain_broken"
     LANE_FROZEN = "lane_frozen"
@@ -46,15 +52,39 @@ class LaneHead:
     """Why nothing more is accepted in it."""
 
 
-def place(*, seq: int, prev_hash: bytes, head: LaneHead | None, already_here: Callable[[], bool]) -> Placement:
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A place that spoilt bytes hold, so that the chain could go on."""
+
+    expected: bytes | None
+    """Digest of the packet that belongs there, as its authentic successor names it; None while that is spoilt, too."""
+
+
+def place(
+    *,
+    seq: int,
+    prev_hash: bytes,
+    digest: bytes,
+    head: LaneHead | None,
+    already_here: Callable[[], bool],
+    stand_in: Callable[[], StandIn | None],
+) -> Placement:
     """Compare one packet with its lane's head; ``head`` is None when the epoch was never announced.
 
-    ``already_here`` looks for these very bytes; it is asked only when the packet is not simply the next one.
+    ``already_here`` looks for these very bytes, ``stand_in`` for spoilt ones in their place; they are asked only when
+    the packet is not simply the next one.
     """
     placement = _by_position(seq, prev_hash, head)
-    if placement is not Placement.NEXT and head is not None and already_here():
+    if placement is Placement.NEXT or head is None:
+        return placement
+    if already_here():
         return Placement.DUPLICATE
-    return placement
+    if seq >= head.next_seq or (standing := stand_in()) is None:
+        return placement
+    if standing.expected == digest:
+        # Proved by the successor's signature, whatever was learnt of the lane since.
+        return Placement.LATE
+    return Placement.SUCCESSOR_FIRST if standing.expected is None and not head.frozen else placement
 
 
 def _by_position(seq: int, prev_hash: bytes, head: LaneHead | None) -> Placement:

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
 from head_office.authenticity import Checked
-from head_office.checks import LaneHead
+from head_office.checks import LaneHead, StandIn
 from head_office.ledger.base import Ledger, Row, Transaction, Value
 from head_office.moment import to_ms
 from sync.envelope import FIRST_SEQ, NO_HASH, Lane
@@ -153,6 +153,73 @@ def stored(tx: Transaction, place: Place, digest: bytes) -> Stored | None:
         return None
     row = rows[0]
     return Stored(row["receipt_no"], row["stored_at"], row["reason"] if row["verdict"] == Verdict.QUARANTINED else None)
+
+
+def in_place(tx: Transaction, place: Place) -> tuple[bytes, Stored] | None:
+    """Digest and record of the packet that stands in the chain at a place, here or in the cluster before."""
+    spot = (place.key.device_id, place.key.lane, place.key.epoch, place.seq)
+    rows = tx.execute(
+        "SELECT digest, receipt_no, stored_at, verdict, reason FROM packets"
+        " WHERE device_id = ? AND lane = ? AND epoch = ? AND seq = ? AND in_chain = 1",
+        spot,
+    )
+    rows = rows or tx.execute(
+        "SELECT digest, receipt_no, stored_at, verdict, reason FROM stored_elsewhere"
+        " WHERE device_id = ? AND lane = ? AND epoch = ? AND seq = ? AND verdict <> 'quarantined'",
+        spot,
+    )
+    if not rows:
+        return None
+    row = rows[0]
+    held_because = row["reason"] if row["verdict"] == Verdict.QUARANTINED else None
+    return bytes(row["digest"]), Stored(row["receipt_no"], row["stored_at"], held_because)
+
+
+def kept_at(tx: Transaction, place: Place) -> int:
+    """How many packets are stored under one place."""
+    rows = tx.execute(
+        "SELECT count(*) AS n FROM packets WHERE device_id = ? AND lane = ? AND epoch = ? AND seq = ?",
+        (place.key.device_id, place.key.lane, place.key.epoch, place.seq),
+    )
+    return int(rows[0]["n"])
+
+
+def stand_in(tx: Transaction, place: Place) -> StandIn | None:
+    """Whether spoilt bytes hold a place, and what belongs there."""
+    rows = tx.execute(
+        "SELECT expected FROM stand_ins WHERE device_id = ? AND lane = ? AND epoch = ? AND seq = ?",
+        (place.key.device_id, place.key.lane, place.key.epoch, place.seq),
+    )
+    if not rows:
+        return None
+    expected = rows[0]["expected"]
+    return StandIn(None if expected is None else bytes(expected))
+
+
+def note_stand_in(tx: Transaction, place: Place, expected: bytes | None) -> None:
+    """Spoilt bytes hold this place; ``expected`` is the digest its authentic successor names, where there is one."""
+    tx.execute(
+        "INSERT INTO stand_ins (device_id, lane, epoch, seq, expected) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (place.key.device_id, place.key.lane, place.key.epoch, place.seq, expected),
+    )
+
+
+def replace_stand_in(tx: Transaction, place: Place, prev_hash: bytes) -> None:
+    """The true packet has come: the spoilt bytes stay as evidence aside, and what precedes them is known now, too."""
+    spot = (place.key.device_id, place.key.lane, place.key.epoch)
+    tx.execute(
+        "UPDATE packets SET in_chain = 0 WHERE device_id = ? AND lane = ? AND epoch = ? AND seq = ? AND in_chain = 1",
+        (*spot, place.seq),
+    )
+    tx.execute(
+        "DELETE FROM stand_ins WHERE device_id = ? AND lane = ? AND epoch = ? AND seq = ?",
+        (*spot, place.seq),
+    )
+    tx.execute(
+        "UPDATE stand_ins SET expected = ? WHERE device_id = ? AND lane = ? AND epoch = ? AND seq = ?"
+        " AND expected IS NULL",
+        (prev_hash, *spot, place.seq - 1),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "boots": ("device_id", "boot_id", "first_at"),
     "renewals": ("device_id", "digest", "tls_certificate", "signing_certificate", "at"),
     "lanes": ("device_id", "lane", "epoch", "next_seq", "head_hash", "frozen_reason", "opened_at"),
+    "stand_ins": ("device_id", "lane", "epoch", "seq", "expected"),
     "stored_elsewhere": (
         "device_id", "lane", "epoch", "seq", "digest", "receipt_no", "stored_at", "verdict", "reason",
     ),
@@ -152,6 +153,7 @@ def _take_one(ledger: Ledger, clusters: Clusters, one: dict[str, Any], *, now_ms
                 (DeviceState.ACTIVE, device["boot_id"], device_id),
             )
             tx.execute("DELETE FROM lanes WHERE device_id = ?", (device_id,))
+            tx.execute("DELETE FROM stand_ins WHERE device_id = ?", (device_id,))
         for table in TABLES:
             for values in one[table]:
                 _insert(tx, table, {name: _from_json(value) for name, value in values.items()})

@@ -3,14 +3,19 @@
 Whatever is authentic is taken into custody, if need be in quarantine with a reason. What is not authentic is not:
 except that a queue in the field must not stand still behind one rotten row. When authentic packets follow, the
 spoilt bytes are kept as the evidence of their place, quarantined, and the chain goes on with the hash that the
-next authentic packet names. Should the true packet turn up later, it is a fork: kept, set aside, looked at.
+next authentic packet names. That hash says which packet belongs there: should it turn up later, because its bytes were
+spoilt on the way only, it takes its place, and the spoilt ones stay as evidence beside it.
+
+Spoilt bytes from below the head are answered by what stands in their place: the digest of the packet that is in
+custody there. The device compares it with the digest it wrote down when it sealed, and lets go on nothing less.
 """
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from head_office import custody, events, quarantine
-from head_office.authenticity import Checked
+from head_office.authenticity import UNKNOWN_KEY, Checked
 from head_office.checks import LaneHead, Placement, place
 from head_office.custody import Alarm, LaneKey, Place, Stored
 from head_office.heard import CLOCK_ASTRAY_MS
@@ -25,6 +30,7 @@ from sync.receipt import PacketVerdict, Verdict
 log = logging.getLogger(__name__)
 
 MOST_HEADS = 64  # What a receipt has room for.
+MOST_AT_A_PLACE = 4  # Stored under one number as evidence: more is somebody on the way who fills our tables.
 FREEZING = {Placement.FORK: Alarm.FORK, Placement.CHAIN_BROKEN: Alarm.CHAIN_BROKEN}
 
 
@@ -99,8 +105,10 @@ class Round:
         placement = place(
             seq=spot.seq,
             prev_hash=packet.header.prev_hash,
+            digest=packet.digest,
             head=head,
             already_here=lambda: self._stored(spot, packet.digest) is not None,
+            stand_in=lambda: custody.stand_in(self._tx, spot),
         )
         match placement:
             case Placement.NEXT:
@@ -110,7 +118,11 @@ class Round:
                 before = self._stored(spot, packet.digest)
                 assert before is not None  # place() has just found it, inside the same transaction
                 self._say_again(spot, packet.digest, before)
-            case Placement.GAP | Placement.EPOCH_UNKNOWN:
+            case Placement.LATE:
+                self._move_aside(spot)
+                custody.replace_stand_in(self._tx, spot, packet.header.prev_hash)
+                self._take(spot, packet, Verdict.ACCEPTED, None, in_chain=True)
+            case Placement.GAP | Placement.EPOCH_UNKNOWN | Placement.SUCCESSOR_FIRST:
                 self._note_refusal(packet, placement.value)
                 self._say(spot, packet.digest, Verdict.RETRY_LATER, placement.value, None)
             case Placement.FORK | Placement.CHAIN_BROKEN | Placement.LANE_FROZEN:
@@ -133,7 +145,7 @@ class Round:
         chain still waits for are filled with them, as evidence, and the chain goes on with ``prev_hash``.
         """
         head = self._heads.get(successor.key)
-        if head is None or head.frozen:
+        if head is None:
             return
         for behind in range(min(len(self._spoilt), successor.seq - FIRST_SEQ), 0, -1):
             packet, spot = self._spoilt[-behind], Place(successor.key, successor.seq - behind)
@@ -142,14 +154,43 @@ class Round:
             before = self._stored(spot, packet.digest)
             if before is not None:
                 self._say_again(spot, packet.digest, before)
-            elif spot.seq == head.next_seq and self._reaches(successor, behind):
+            elif not head.frozen and spot.seq == head.next_seq and self._reaches(successor, behind):
                 self._take(spot, packet, Verdict.QUARANTINED, packet.refusal, in_chain=True)
                 self._alarm(Alarm.UNREADABLE, spot)
+                custody.note_stand_in(self._tx, spot, prev_hash if behind == 1 else None)
                 head = LaneHead(spot.seq + 1, prev_hash if behind == 1 else packet.digest)
                 self._heads[successor.key] = head
-            else:
+            elif not self._answer_by_place(packet, spot):
                 continue
             self._answered.add(packet.digest)
+
+    def _answer_by_place(self, packet: Checked, spot: Place) -> bool:
+        """Answer spoilt bytes by what stands in their place, below the head; False when nothing final can be said.
+
+        Where a packet is in custody its own digest is named, which is true whoever sent what. Where spoilt bytes stand
+        in, these are kept beside them.
+        """
+        head = self._heads.get(spot.key)
+        if head is None or spot.seq >= head.next_seq:
+            return False
+        here = [row for row in self._rows if row.place == spot]
+        if any(row.in_chain for row in here):
+            return False  # it came a moment ago, with this very batch: the next one answers
+        standing = custody.in_place(self._tx, spot)
+        if standing is None:
+            return False
+        digest, kept = standing
+        if kept.held_because is None:
+            self._say_again(spot, digest, kept)
+        elif packet.refusal != UNKNOWN_KEY and len(here) + custody.kept_at(self._tx, spot) < MOST_AT_A_PLACE:
+            self._take(spot, packet, Verdict.QUARANTINED, packet.refusal, in_chain=False)
+        else:
+            return False
+        return True
+
+    def _move_aside(self, spot: Place) -> None:
+        """Spoilt bytes of this very batch that stand in a place are evidence beside it from now on."""
+        self._rows = [replace(row, in_chain=False) if row.place == spot else row for row in self._rows]
 
     def _reaches(self, successor: Place, behind: int) -> bool:
         """Whether the rest of the run can fill every place up to the authentic packet."""
@@ -172,10 +213,11 @@ class Round:
             before = self._stored(spot, packet.digest) if _could_be_at(packet, spot) else None
             if before is not None:
                 self._say_again(spot, packet.digest, before)
-            else:
+            elif not self._answer_by_place(packet, spot):
                 # Kept by the device: an unknown key may be our fault, and spoilt bytes get their place once an
-                # authentic packet stands behind them.
-                theirs = packet.refusal == Refusal.WRONG_DEVICE
+                # authentic packet stands behind them. An epoch is drawn at random, so that one of ours under
+                # another name is ours with a name that was spoilt.
+                theirs = packet.refusal == Refusal.WRONG_DEVICE and spot.key not in self._heads
                 verdict = Verdict.NOT_YOURS if theirs else Verdict.RETRY_LATER
                 self._note_refusal(packet, packet.refusal or verdict.value)
                 self._say(spot, packet.digest, verdict, packet.refusal, None)
@@ -230,9 +272,13 @@ class Round:
 
 
 def _could_be_at(packet: Checked, spot: Place) -> bool:
-    """Unreadable bytes could be anything of their sender; readable ones must say this place, and this sender."""
+    """Unreadable bytes could be anything of their sender. Readable ones must say this place and this sender; where
+    their signature is wrong, one of the four may be what was spoilt.
+    """
     header = packet.header
     if header is None:
         return True
-    mine = (header.device_id, header.lane, header.epoch, header.seq)
-    return mine == (spot.key.device_id, spot.key.lane, spot.key.epoch, spot.seq)
+    said = (header.device_id, header.lane, header.epoch, header.seq)
+    mine = (spot.key.device_id, spot.key.lane, spot.key.epoch, spot.seq)
+    astray = sum(one != other for one, other in zip(said, mine, strict=True))
+    return astray <= (0 if packet.refusal == UNKNOWN_KEY else 1)

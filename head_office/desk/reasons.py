@@ -7,6 +7,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "chain_broken": ("Tidak menyambung ke paket sebelumnya", "Does not follow from the packet before"),
     "lane_frozen": ("Antrean perangkat dibekukan", "The device's queue is frozen"),
     "gap": ("Paket sebelumnya belum datang", "A packet before it has not come"),
+    "successor_first": (
+        "Paket sesudahnya juga rusak, ditunggu lebih dulu",
+        "The one after it was spoilt, too, and comes first",
+    ),
     "epoch_not_announced": ("Antrean belum diumumkan perangkat", "A queue the device has not announced"),
     "unknown_key": ("Kunci tanda tangan tidak dikenal", "Signed with a key that is not known here"),
     "bad_signature": ("Tanda tangan tidak cocok: isi rusak atau diubah", "Signature does not fit: spoilt or changed"),

@@ -1,5 +1,6 @@
 """What head office makes of a batch: taken, repeated, asked for again, or set aside with a reason."""
 
+import copy
 import hashlib
 import json
 import os
@@ -217,13 +218,107 @@ def test_several_unreadable_rows_in_a_row_do_not_block_either(office: Office) ->
     assert len(office.stored()) == 3
 
 
-def test_the_true_packet_that_turns_up_after_rotten_bytes_is_kept(office: Office) -> None:
-    """If the bytes were spoilt on the way and not on the disk, the real claim is still not lost."""
+def flipped(packet: bytes, at: int = -1) -> bytes:
+    """The same bytes with one bit of another value; at the end it is the signature's, near the front the header's."""
+    made = bytearray(packet)
+    made[at] ^= 1
+    return bytes(made)
+
+
+def test_a_claim_spoilt_on_the_way_is_accepted_when_it_comes_whole(office: Office) -> None:
+    """Its successor's signature says which packet belongs there: no fork, no frozen lane, the claim is on the desk."""
     device = office.device()
-    true, behind = device.seal(number=1), device.seal(number=2)
-    office.receive(device, true[:-1] + bytes([true[-1] ^ 1]), behind)
-    assert office.verdicts(device, true) == [(Verdict.QUARANTINED, "fork")]
-    assert true in office.stored()
+    one, two, three, four = (device.seal(number=n) for n in (1, 2, 3, 4))
+    assert office.verdicts(device, one, flipped(two), three) == [
+        ACCEPTED,
+        (Verdict.QUARANTINED, "bad_signature"),
+        ACCEPTED,
+    ]
+    assert office.verdicts(device, two) == [ACCEPTED]
+    assert office.verdicts(device, four, two, three) == [ACCEPTED, DUPLICATE, DUPLICATE]
+    assert office.alarm_kinds() == ["unreadable"]
+    assert sorted(row["kpj"] for row in office.claims()) == [f"99ZZ000000{n}" for n in (1, 2, 3, 4)]
+    # The spoilt bytes are evidence still.
+    assert office.stored() == [one, flipped(two), three, two, four]
+
+
+def test_a_claim_and_its_spoilt_copy_in_one_batch(office: Office) -> None:
+    """A proxy that sends a packet twice, once spoilt, costs nothing."""
+    device = office.device()
+    one, two, three = (device.seal(number=n) for n in (1, 2, 3))
+    assert office.verdicts(device, flipped(one), two, one, three) == [
+        (Verdict.QUARANTINED, "bad_signature"),
+        ACCEPTED,
+        ACCEPTED,
+        ACCEPTED,
+    ]
+    assert len(office.claims()) == 3
+
+
+def test_several_claims_spoilt_on_the_way_are_taken_from_the_last_to_the_first(office: Office) -> None:
+    """Each names the one before it; the earlier ones are asked for again meanwhile, not called forks."""
+    device = office.device()
+    one, two, three, four = (device.seal(number=n) for n in (1, 2, 3, 4))
+    office.receive(device, flipped(one), flipped(two), flipped(three), four)
+    wait = (Verdict.RETRY_LATER, "successor_first")
+    assert office.verdicts(device, one, two, three) == [wait, wait, ACCEPTED]
+    assert office.verdicts(device, one, two) == [wait, ACCEPTED]
+    assert office.verdicts(device, one) == [ACCEPTED]
+    assert len(office.claims()) == 4
+    assert office.alarm_kinds() == ["unreadable"] * 3
+
+
+def test_another_packet_in_the_place_of_spoilt_bytes_is_still_a_fork(office: Office) -> None:
+    """Only the packet the successor names may take the place; a second history freezes the lane as ever."""
+    device = office.device()
+    before = copy.deepcopy(device.chains)
+    one, two = (device.seal(number=n) for n in (1, 2))
+    office.receive(device, flipped(one), two)
+    device.chains = before
+    other = device.seal(number=66)
+    assert office.verdicts(device, other) == [(Verdict.QUARANTINED, "fork")]
+    # The true one is proved all the same, also in a frozen lane.
+    assert office.verdicts(device, one) == [ACCEPTED]
+
+
+def test_bytes_that_rot_after_a_lost_reply_are_answered_by_the_claim_that_is_here(office: Office) -> None:
+    """The verdict names the stored packet's digest, so that the device can compare it with what it sealed."""
+    device = office.device()
+    one, two = device.seal(number=1), device.seal(number=2)
+    office.receive(device, one)
+    (verdict,) = office.receive(device, flipped(one)).verdicts
+    assert (verdict.verdict, verdict.seq, verdict.digest) == (Verdict.DUPLICATE, 1, envelope_digest(one))
+    # Bytes nothing can be read of are known by what follows them.
+    first, _second = office.receive(device, b"\x00garbage", two).verdicts
+    assert (first.verdict, first.seq, first.digest) == (Verdict.DUPLICATE, 1, envelope_digest(one))
+    assert office.stored() == [one, two]
+
+
+def test_a_claim_whose_stand_in_is_here_stays_on_the_device(office: Office) -> None:
+    """Spoilt once on the way and then otherwise on the disk: never told to be here, kept as evidence a few times."""
+    device = office.device()
+    one, two = device.seal(number=1), device.seal(number=2)
+    office.receive(device, flipped(one), two)
+    said = [office.receive(device, flipped(one, -at)).verdicts[0] for at in range(2, 8)]
+    assert {verdict.digest for verdict in said} == {envelope_digest(flipped(one, -at)) for at in range(2, 8)}
+    assert [verdict.verdict for verdict in said] == [Verdict.QUARANTINED] * 3 + [Verdict.RETRY_LATER] * 3
+    assert office.verdicts(device, one) == [ACCEPTED]
+
+
+@pytest.mark.parametrize("field", ["device_id", "epoch", "seq"])
+def test_a_row_rotten_in_its_header_does_not_block_the_lane(office: Office, field: str) -> None:
+    """Which field of the place was spoilt does not matter: what stands around it says where it belongs."""
+    device = office.device()
+    one, two = device.seal(number=1), device.seal(number=2)
+    at = {
+        "device_id": one.index(device.device_id.encode()) + 5,
+        "epoch": one.index(device.chains[Lane.CORE].epoch) + 3,
+        "seq": one.index(device.chains[Lane.CORE].epoch) + len(device.chains[Lane.CORE].epoch),
+    }[field]
+    spoilt = flipped(one, at)
+    assert Verdict.NOT_YOURS not in [v.verdict for v in office.receive(device, spoilt).verdicts]
+    assert [verdict for verdict, _ in office.verdicts(device, spoilt, two)] == [Verdict.QUARANTINED, Verdict.ACCEPTED]
+    assert office.verdicts(device, one) == [ACCEPTED]
 
 
 def test_rotten_bytes_wait_on_the_device_until_a_claim_stands_behind_them(office: Office) -> None:
