@@ -51,6 +51,8 @@ class LinkProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="link", daemon=True)
         self.port = 0
+        # asyncio itself holds on to a task only as long as something else does.
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -78,6 +80,10 @@ class LinkProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         trouble = self.trouble
         with suppress(OSError, asyncio.CancelledError, ssl.SSLError):
             if trouble.page is not None:

@@ -23,6 +23,7 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.util.ssl_ import create_urllib3_context
 
 from sync import enrolment
 from sync.edge.address import head_office_url
@@ -146,11 +147,31 @@ class HeadOfficeClient:
         return bytes(content)
 
 
+class _ClosedWhenCut(ssl.SSLSocket):
+    """Python lets go, open, of a socket whose peer has reset it before the handshake.
+
+    To find such a socket it reads one byte of it; nothing else here reads by ``recv``.
+    """
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except OSError:
+            self.close()
+            raise
+
+
 class _HeadWithBody(HTTPSConnection):
     """Sends the head together with the first piece of the body: a poll is one segment, not two."""
 
     _head: bytes | None = None
     """None: nothing is held back; empty: the head comes next; else: it waits for the body."""
+
+    def connect(self) -> None:
+        if self.ssl_context is None:
+            self.ssl_context = create_urllib3_context()
+            self.ssl_context.sslsocket_class = _ClosedWhenCut
+        super().connect()
 
     def endheaders(self, message_body: Any = None, *, encode_chunked: bool = False) -> None:
         self._head = b""
@@ -253,6 +274,8 @@ def _broken_link(error: Exception, otherwise: Cause) -> HeadOfficeError:
         return HeadOfficeError(Cause.CONNECTION_REFUSED)
     if any(isinstance(link, OSError) and link.errno in _NO_WAY_THERE for link in links):
         return HeadOfficeError(Cause.UNREACHABLE)
+    if any(isinstance(link, ConnectionError) for link in links):
+        return HeadOfficeError(otherwise, "the link broke")
     if any(isinstance(link, TimeoutError | urllib3.exceptions.TimeoutError) for link in links):
         return HeadOfficeError(Cause.TIMEOUT)
     return HeadOfficeError(otherwise, type(error).__name__)

@@ -40,8 +40,6 @@ def test_a_full_disk_still_drains() -> None:
     expect_well(disk_full(every=15), least=10, wrong=2)
 
 
-# A connection cut inside TLS is closed by the garbage collector, because the HTTP library has let go of it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_line_that_breaks_or_lies_costs_no_claim() -> None:

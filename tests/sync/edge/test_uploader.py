@@ -1,15 +1,21 @@
 """A sync round over real TLS: whatever comes back but a receipt, the cause is named and every packet is kept."""
 
+import gc
 import os
+import select
 import socket
 import ssl
+import struct
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import urllib3.util.connection
 
 from sync import enrolment
 from sync.checkpoint import read_batch
@@ -238,6 +244,32 @@ def test_nobody_listening_is_told_from_no_network(line: Line) -> None:
         port = free.getsockname()[1]
     with line.connect(f"https://127.0.0.1:{port}"):
         assert line.failed_round().cause is Cause.CONNECTION_REFUSED
+
+
+def test_a_line_reset_before_tls_leaves_no_socket_behind(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody on the way resets every connection: told as a broken line, and each is closed at once."""
+    line.desk.put(1)
+    listener = socket.create_server(("127.0.0.1", 0))
+    connect = urllib3.util.connection.create_connection
+
+    def connected_and_reset(*arguments: Any, **more: Any) -> socket.socket:
+        made = connect(*arguments, **more)
+        theirs, _ = listener.accept()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()
+        poll = select.poll()
+        poll.register(made, 0)  # what is always told: the line was hung up
+        assert poll.poll(20_000)
+        return made
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", connected_and_reset)
+    with closing(listener), line.connect(f"https://127.0.0.1:{listener.getsockname()[1]}"):
+        with warnings.catch_warnings(record=True) as left_open:
+            warnings.simplefilter("always", ResourceWarning)
+            result = line.failed_round()
+            gc.collect()
+    assert (result.cause, result.detail) == (Cause.UNREACHABLE, "the link broke")
+    assert [str(one.message) for one in left_open] == []
 
 
 def test_a_name_that_does_not_resolve_is_called_that(line: Line) -> None:
