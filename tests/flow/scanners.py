@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import dataclasses
 import datetime
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -176,10 +178,50 @@ class SbiCounter(Counter):
         return [int(asked["bio"][0]["requestedScore"]) for asked in self._service.device.asked]
 
 
+class UvcCounter(Counter):
+    """A camera of VGA size whose useful part was measured; its frames come from numbered files, read by OpenCV."""
+
+    _CORNER = (50, 100)
+    """Row and column of the useful part."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._frames = folder / "frames"
+        self._frames.mkdir()
+        self._next = 0
+        self._bare = np.full((480, 640), 235, dtype=np.uint8)
+        self._show(self._bare, 12)
+
+    def settings(self) -> dict[str, Any]:
+        return {"driver": "uvc", "uvc": {"device": "frames/%04d.png"}}
+
+    def measured(self, calibration_dir: Path) -> None:
+        (top, left), (height, width) = self._CORNER, self.glass
+        save(calibration_dir, "uvc", None, dataclasses.replace(MEASURED, crop=(left, top, width, height)))
+
+    def place(self, pixels: NDArray[np.uint8]) -> None:
+        frame = self._bare.copy()
+        (top, left), (height, width) = self._CORNER, pixels.shape
+        frame[top : top + height, left : left + width] = pixels
+        self._show(frame, 40)
+
+    def lift(self) -> None:
+        self._show(self._bare, 60)
+
+    def _show(self, frame: NDArray[np.uint8], times: int) -> None:
+        """So many frames more. A camera goes on showing; here the end of the files would be a cable pulled."""
+        seen = self.folder / f"seen-{self._next}.png"
+        cv2.imwrite(str(seen), frame)
+        for _ in range(times):
+            (self._frames / f"{self._next:04d}.png").hardlink_to(seen)
+            self._next += 1
+
+
 COUNTERS: tuple[Callable[[Path], Counter], ...] = (
     VirtualCounter,
     StreamingCounter,
     Uru4000Counter,
     ZfmCounter,
     SbiCounter,
+    UvcCounter,
 )
