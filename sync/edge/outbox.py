@@ -12,6 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sync import cbor
+from sync.checkpoint import MAX_BATCH_BYTES
 from sync.edge import chains, migrations, settlement
 from sync.edge.backoff import has_come
 from sync.edge.chains import Chain
@@ -19,7 +20,7 @@ from sync.edge.clock import Clock, SystemClock
 from sync.edge.database import Database, Transaction
 from sync.edge.fair_share import FairShare
 from sync.edge.outbox_row import ChainPosition, OutboxRow, RowState, from_columns
-from sync.edge.settlement import Settlement
+from sync.edge.settlement import WANT_THEIR_SUCCESSOR, Settlement
 from sync.envelope import EPOCH_BYTES, FIRST_SEQ, NO_HASH, Lane, envelope_digest, read_header
 from sync.errors import ChainError
 from sync.receipt import VerifiedReceipt
@@ -31,6 +32,8 @@ PURGE_BYTES_AT_ONCE = 1024 * 1024
 """And so many bytes, but always one row: twenty parts of a scan would be five megabytes of zeros."""
 MOST_DUE = 500
 """Packets in one round at most."""
+SPOILT_RUN_BYTES = MAX_BATCH_BYTES - 64 * 1024
+"""What a batch may hold, less the checkpoint: as far as a run of spoilt packets may go beyond the limit of a round."""
 HEADER_WITHIN = 512
 """Bytes: the device header lies within the first of an envelope, behind its type."""
 _EPOCH_FOLLOWS = cbor.encode(bytes(EPOCH_BYTES))[:-EPOCH_BYTES]
@@ -209,13 +212,16 @@ class Outbox:
         packet never overtakes another, because head office takes a chain in order only. While both lanes wait, an
         eighth of the bytes is for documents (fair_share.py). If any is due at least one comes, however small
         ``limit_bytes``. ``however_early`` takes them although their time has not come.
+
+        Spoilt bytes get their place at head office only together with the authentic packet behind them. So behind a
+        packet that was left for such a reason the next one comes as well, whatever the limits say.
         """
         with self._database.transaction() as tx:
             core, documents = (
                 self._due_of(tx, lane, now, limit_bytes, most, however_early=however_early)
                 for lane in (Lane.CORE, Lane.DOCUMENTS)
             )
-            chosen = self._share.choose(core, documents, limit_bytes, most)
+            chosen = self._with_successors(tx, self._share.choose(core, documents, limit_bytes, most))
             return [replace(row, envelope=self._bytes(tx, row.id)) for row in chosen]
 
     def waiting(self, lane: Lane, after_id: int = 0, most: int = MOST_DUE) -> list[OutboxRow]:
@@ -392,6 +398,28 @@ class Outbox:
                 room -= row.size
                 due.append(row)
         return due
+
+    def _with_successors(self, tx: Transaction, chosen: list[OutboxRow]) -> list[OutboxRow]:
+        """The same packets, and behind those that need it the one that says where they belong."""
+        if not any(row.last_error in WANT_THEIR_SUCCESSOR for row in chosen):
+            return chosen
+        places = {(row.lane, row.epoch, row.seq) for row in chosen}
+        room = SPOILT_RUN_BYTES - sum(row.size for row in chosen)
+        more: list[OutboxRow] = []
+        for row in chosen:
+            more.append(row)
+            last = row
+            while last.last_error in WANT_THEIR_SUCCESSOR and (last.lane, last.epoch, last.seq + 1) not in places:
+                found = tx.execute(
+                    "SELECT * FROM outbox_stubs WHERE lane = ? AND epoch = ? AND seq = ? AND state = 'READY'",
+                    (last.lane.value, last.epoch, last.seq + 1),
+                ).fetchone()
+                if found is None or found["size"] > room:
+                    break
+                last = from_columns(found)
+                room -= last.size
+                more.append(last)
+        return more
 
     def _ready(self, tx: Transaction, chain: Chain, most: int, after_id: int = 0) -> Iterator[OutboxRow]:
         """One by one: whoever needs few of a long queue reads few. In a chain row ids rise with the places."""

@@ -1,7 +1,8 @@
 """What a verified receipt changes in the queue: the one place where a packet may leave the device's custody.
 
 A packet is acknowledged by its own verdict and by nothing else: signed, in custody, and over the very bytes that
-are stored here. Head office's chain heads are cumulative and could acknowledge whole runs at once; they are used
+are stored here; or, where these have rotted, over the bytes that were sealed, whose digest was written down with them.
+Head office's chain heads are cumulative and could acknowledge whole runs at once; they are used
 to find out that a device was restored or cloned, and not for that. Head office may have bridged a place whose
 bytes were spoilt on the way (behind a proxy TLS does not protect them), and then its head speaks well of a chain
 in which our packet is missing. After a lost reply the packets are sent again, and each gets its verdict.
@@ -13,11 +14,21 @@ from dataclasses import dataclass
 
 from sync.edge import chains
 from sync.edge.chains import Chain
-from sync.edge.database import Transaction
+from sync.edge.database import Row, Transaction
 from sync.edge.outbox_row import OutboxRow, from_columns
 from sync.envelope import FIRST_SEQ, NO_HASH, Lane
+from sync.errors import Refusal
 from sync.receipt import TWO_HISTORIES, PacketVerdict, Receipt, Verdict, VerifiedReceipt
 from sync.records import milliseconds
+
+OTHER_BYTES = "other_bytes"
+"""A verdict on this place, and not on what is stored in it."""
+NOT_IN_RECEIPT = "not_in_receipt"
+"""Sent, and no verdict named it: nothing could be read of it."""
+SUCCESSOR_FIRST = "successor_first"
+"""Head office's word where spoilt bytes hold this place and the next one."""
+WANT_THEIR_SUCCESSOR = frozenset((*Refusal, NOT_IN_RECEIPT, SUCCESSOR_FIRST))
+"""Why a packet was left that head office can place only together with the one behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +54,18 @@ def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int) -> Settlement
     evidence = _Evidence(tx, receipt, now_ms)
     for verdict in receipt.content.verdicts:
         row = tx.execute(
-            "SELECT r.id, chain, bytes FROM outbox_rows r JOIN outbox_chains c ON c.id = chain"
+            "SELECT r.id, chain, digest, bytes FROM outbox_rows r JOIN outbox_chains c ON c.id = chain"
             " JOIN outbox_envelopes e ON e.id = r.id WHERE lane = ? AND epoch = ? AND seq = ? AND state = 'READY'",
             (verdict.lane.value, verdict.epoch, verdict.seq),
         ).fetchone()
         if row is None:
             continue  # settled by an earlier receipt, or never ours
-        if hashlib.sha256(row["bytes"]).digest() != verdict.digest:
-            left[row["id"]] = "other_bytes"
+        if not _is_over_ours(row, verdict):
+            left[row["id"]] = OTHER_BYTES
         elif verdict.verdict.in_custody:
             _acknowledge(tx, row["id"], verdict, evidence.row_id(), now_ms)
             acked.append(_again(tx, row["id"]))
+            left.pop(row["id"], None)
             moved.add(row["chain"])
         elif verdict.verdict is Verdict.NOT_YOURS:
             tx.execute(
@@ -68,6 +80,15 @@ def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int) -> Settlement
         chains.advance(tx, chain)
     forked = tuple(lane for lane in Lane if _is_fork(tx, lane, receipt.content) or _is_frozen(tx, lane))
     return Settlement(acked=tuple(acked), dead=tuple(dead), left=left, forked=forked)
+
+
+def _is_over_ours(row: Row, verdict: PacketVerdict) -> bool:
+    """Whether a verdict is over the bytes in this row, or has those in custody that were sealed into it.
+
+    The second is for bytes that rotted here after head office had stored them and its reply was lost.
+    """
+    here, sealed = hashlib.sha256(row["bytes"]).digest(), bytes(row["digest"])
+    return verdict.digest == here or (verdict.digest == sealed and here != sealed and verdict.verdict.in_custody)
 
 
 class _Evidence:

@@ -21,7 +21,7 @@ from sync.edge.head_office_client import Reply
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import OutboxRow
 from sync.edge.receipts import Answer, Receipts
-from sync.edge.settlement import Settlement
+from sync.edge.settlement import NOT_IN_RECEIPT, Settlement
 from sync.errors import Cause, HeadOfficeError, ReceiptError
 from sync.keys import PublicKey, Signer
 from sync.receipt import Command, Receipt, Verdict, VerifiedReceipt, verify_receipt
@@ -211,7 +211,7 @@ class Uploader:
         first = datetime.max.replace(tzinfo=now.tzinfo)
         for row in kept:
             until = now + timedelta(seconds=delay_s(row.attempts + 1, self._draw()))
-            self._outbox.postpone([row], until, settlement.left.get(row.id, "not_in_receipt"))
+            self._outbox.postpone([row], until, settlement.left.get(row.id, NOT_IN_RECEIPT))
             first = min(first, until)
         return first
 

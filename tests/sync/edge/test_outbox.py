@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sync import receipt
+from sync.checkpoint import MAX_BATCH_BYTES
 from sync.edge.database import Database
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import TRANSITIONS, ChainPosition, OutboxRow, RowState
@@ -199,13 +200,68 @@ def test_a_receipt_over_other_bytes_acknowledges_nothing(desk: Desk) -> None:
     assert states(desk) == [RowState.READY]
 
 
-def test_bytes_that_rotted_on_the_disk_are_not_acknowledged_as_the_ones_that_were_sealed(desk: Desk) -> None:
-    """Head office holding the true packet says nothing about what is in this file, and the chain check finds it."""
+def test_bytes_that_rot_after_a_lost_reply_are_settled_by_the_digest_that_was_sealed(desk: Desk) -> None:
+    """Head office has the packet this row was made of; what rotted here is a copy that nobody needs any more."""
     row = desk.put(1)
     rot(desk.database)
-    assert settle(desk, verdict_on(row)).acked == ()
     with pytest.raises(ChainError, match="bytes of core 1 have changed"):
         desk.outbox.check_chain()
+    settlement = settle(desk, verdict_on(row, Verdict.DUPLICATE))
+    assert [acked.state for acked in settlement.acked] == [RowState.ACKED]
+    assert settlement.left == {}
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RETRY_LATER, Verdict.NOT_YOURS])
+def test_rotten_bytes_are_judged_by_their_own_digest_unless_in_custody(desk: Desk, verdict: Verdict) -> None:
+    """Only the signed word that what was sealed is at head office may stand for bytes that are no longer those."""
+    row = desk.put(1)
+    rot(desk.database)
+    settlement = settle(desk, verdict_on(row, verdict))
+    assert (settlement.acked, settlement.dead, settlement.left) == ((), (), {row.id: "other_bytes"})
+
+
+def test_custody_of_something_else_never_settles_rotten_bytes(desk: Desk) -> None:
+    """What head office has in that place must be what was sealed here: a bridge over it is not."""
+    row = desk.put(1)
+    rot(desk.database)
+    assert settle(desk, verdict_on(row, Verdict.DUPLICATE, digest=bytes(32))).acked == ()
+    assert states(desk) == [RowState.READY]
+
+
+def left_because(desk: Desk, number: int, word: str) -> None:
+    """What a round notes on a packet that was left."""
+    desk.outbox.postpone(
+        [row for row in desk.outbox.rows() if row.seq == number], desk.clock.utc() - timedelta(seconds=1), word
+    )
+
+
+@pytest.mark.parametrize("word", ["bad_signature", "truncated", "not_in_receipt", "successor_first"])
+def test_a_spoilt_packet_goes_with_the_one_behind_it_however_slow_the_line(desk: Desk, word: str) -> None:
+    """Head office can place it only between two authentic ones; alone it would be asked for again for ever."""
+    for number in range(1, 5):
+        desk.put(number, Lane.DOCUMENTS, size=5_000)
+    assert [row.seq for row in desk.outbox.due(desk.clock.utc(), 1)] == [1]
+    left_because(desk, 1, word)
+    assert [row.seq for row in desk.outbox.due(desk.clock.utc(), 1)] == [1, 2]
+    assert [row.seq for row in desk.outbox.due(desk.clock.utc(), 10**6, most=1)] == [1, 2]
+    left_because(desk, 2, word)
+    assert [row.seq for row in desk.outbox.due(desk.clock.utc(), 1)] == [1, 2, 3]
+
+
+def test_a_packet_left_for_another_reason_goes_alone_on_a_slow_line(desk: Desk) -> None:
+    """Only spoilt bytes need company; a line that breaks is tried with little."""
+    for number in range(1, 4):
+        desk.put(number, size=5_000)
+    left_because(desk, 1, "timeout")
+    assert [row.seq for row in desk.outbox.due(desk.clock.utc(), 1)] == [1]
+
+
+def test_a_run_of_spoilt_packets_never_outgrows_a_batch(desk: Desk) -> None:
+    """What head office would refuse as too large is not even made."""
+    for number in range(1, 12):
+        desk.put(number, Lane.DOCUMENTS, size=250_000)
+        left_because(desk, number, "bad_signature")
+    assert sum(row.size for row in desk.outbox.due(desk.clock.utc(), 1)) < MAX_BATCH_BYTES
 
 
 def test_a_receipt_of_another_epoch_or_place_touches_nothing(desk: Desk) -> None:
