@@ -26,6 +26,7 @@ from drivers.scanner.virtual import VirtualScannerSource
 from drivers.scanner.virtual_server import VirtualScannerServer
 from drivers.scanner.zfm import ZfmSource
 from drivers.scanner.zfm_simulator import ZfmSimulator
+from tests.contract.sbi_rig import PlayedService
 from tests.drivers.scanner.played_camera import PlayedCamera
 
 LONG_S = 60.0
@@ -248,6 +249,36 @@ class UpektcSwipeRig(UsbRig):
         super().__init__(folder)
 
 
+class SbiRig(Rig):
+    """A scanner behind a device service. The service itself says nothing of who else uses it, or of brief touches."""
+
+    abilities = frozenset({"exact", "blank", "unplug"})
+
+    def __init__(self, folder: Path) -> None:
+        self.played = PlayedService(folder)
+
+    def source(self) -> ScannerSource:
+        return self.played.source()
+
+    def place(self, pixels: NDArray[np.uint8]) -> None:
+        self.played.place(pixels)
+
+    def lift(self) -> None:
+        self.played.service.device.glass.lift()
+
+    def touch_briefly(self) -> None:
+        raise AssertionError("the interface has no word for it")
+
+    def unplug(self) -> None:
+        self.played.service.unplug()
+
+    def plug(self) -> None:
+        self.played.service.plug()
+
+    def close(self) -> None:
+        self.played.service.close()
+
+
 RIGS: tuple[Callable[[Path], Rig], ...] = (
     VirtualRig,
     StreamingRig,
@@ -255,6 +286,7 @@ RIGS: tuple[Callable[[Path], Rig], ...] = (
     UvcRig,
     Uru4000Rig,
     Nb1010Rig,
+    SbiRig,
     UpektcPressRig,
     UpektcSwipeRig,
 )

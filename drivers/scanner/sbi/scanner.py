@@ -209,14 +209,15 @@ class SbiScanner(Scanner):
     def _capture(self, wait: Wait) -> FingerImage | PlaceAgain:
         self._must_be_ready(wait)
         while self._finger_was_seen:
-            if wait.left() <= 0:
-                return PlaceAgain.LIFT_FIRST
-            # A glimpse cut short would see nothing, and call that an empty glass: it always has its whole time.
+            # At least one look, however little time there is: without it nobody knows whether the finger still lies
+            # there. A glimpse cut short would see nothing, and call that an empty glass: it always has its whole time.
             seen = self._ask_for_a_finger(wait, self._pace.glimpse, score=1)
             if isinstance(seen, Captured):
                 _wipe(seen)
             if seen is PlaceAgain.NO_FINGER:
                 self._finger_was_seen = False
+            elif wait.left() <= 0:
+                return PlaceAgain.LIFT_FIRST
             else:
                 self._rest(wait)
         while (left := wait.left()) > 0:

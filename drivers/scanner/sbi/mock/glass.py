@@ -16,6 +16,9 @@ _SLICE_S = 0.02
 """How often a wait looks whether its caller has gone."""
 _NO_FINGERS: Mapping[str, NDArray[np.uint8]] = MappingProxyType({})
 
+_HANDS_S = 0.1
+"""A lifted finger is away for at least this long, for whoever is looking."""
+
 Picture = tuple[NDArray[np.uint8], float]
 
 
@@ -28,6 +31,7 @@ class Glass:
         self._every: NDArray[np.uint8] | None = None
         self._named: dict[str, NDArray[np.uint8]] = {}
         self._dpi = SYNTHETIC_DPI
+        self._empty_unseen = False
 
     def place(
         self,
@@ -52,8 +56,9 @@ class Glass:
         self.place(hand[FINGERS[2]], named=hand)
 
     def lift(self) -> None:
-        """Take the finger off."""
+        """Take the finger off. Hands are slower than programs: the glass is seen empty before it is touched again."""
         with self._changed:
+            self._empty_unseen = self._every is not None
             self._wipe()
             self._every, self._named = None, {}
             self._changed.notify_all()
@@ -65,11 +70,17 @@ class Glass:
 
         None when no finger came, or the caller has gone. Copies, for the caller to wipe.
         """
-        until = self._monotonic() + seconds
+        began = self._monotonic()
+        until = began + seconds
         with self._changed:
             while True:
-                left = until - self._monotonic()
-                if self._every is not None and (enough() or left <= 0):
+                now = self._monotonic()
+                left = until - now
+                if left <= 0 or now - began >= _HANDS_S:
+                    seen_empty, self._empty_unseen = self._empty_unseen, False
+                    if seen_empty and left <= 0:
+                        return None
+                if self._every is not None and not self._empty_unseen and (enough() or left <= 0):
                     return {name: (self._named.get(name, self._every).copy(), self._dpi) for name in names}
                 if left <= 0 or given_up():
                     return None

@@ -2,6 +2,8 @@
 
 import base64
 import datetime
+import functools
+import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from joserfc import jws
-from joserfc.jwk import OctKey, RSAKey
+from joserfc.jwk import RSAKey
 
 from drivers.scanner.sbi.trust import FTM_FOLDER
 
@@ -23,12 +25,17 @@ DEVICE_DAYS, FTM_DAYS, ROOT_DAYS = 30, 7300, 7300
 """As the interface rotates them: device keys by the month, those of the secure chip never."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Keyed:
     """A private key and the certificate somebody gave it."""
 
     key: rsa.RSAPrivateKey
     certificate: x509.Certificate
+
+    @functools.cached_property
+    def signer(self) -> RSAKey:
+        """The key as the JOSE library wants it: it checks its primes, which takes longer than signing."""
+        return RSAKey.import_key(self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def self_signed(name: str, now: datetime.datetime) -> Keyed:
@@ -111,15 +118,15 @@ def signed(payload: Mapping[str, Any] | bytes, by: Keyed, **changed: Any) -> str
     """A compact JWS. ``changed`` replaces header fields; None takes one away."""
     header = {"alg": "RS256", "typ": "JWT", "x5c": [base64.b64encode(_der(by)).decode("ascii")]} | changed
     protected = {key: value for key, value in header.items() if value is not None}
-    registry = jws.JWSRegistry(algorithms=["RS256", "HS256"], strict_check_header=False)
+    registry = jws.JWSRegistry(algorithms=["RS256"], strict_check_header=False)
     registry.max_header_length, registry.max_payload_length = 1 << 20, 1 << 24
     content = payload if isinstance(payload, bytes) else as_json(payload)
-    if protected.get("alg") == "HS256":
-        return jws.serialize_compact(protected, content, OctKey.import_key(_der(by)), registry=registry)
     if protected.get("alg") != "RS256":
-        return f"{base64url(as_json(protected))}.{base64url(content)}."
-    pem = by.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return jws.serialize_compact(protected, content, RSAKey.import_key(pem), registry=registry)
+        # None, or keyed with what everybody knows: the certificate itself.
+        bare = f"{base64url(as_json(protected))}.{base64url(content)}"
+        keyed = hmac.digest(_der(by), bare.encode("ascii"), "sha256") if protected.get("alg") == "HS256" else b""
+        return f"{bare}.{base64url(keyed)}"
+    return jws.serialize_compact(protected, content, by.signer, registry=registry)
 
 
 def as_json(value: Any) -> bytes:

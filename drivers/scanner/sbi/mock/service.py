@@ -255,7 +255,7 @@ def _read_request(caller: socket.socket) -> tuple[str, str, bytes] | None:
         if not more:
             return None
         body += more
-    return verb, path, body
+    return verb, path, body[:length]
 
 
 def _head(status: str, length: int | None, kind: str = "application/json") -> bytes:
