@@ -152,5 +152,5 @@ def fault_of(packet: bytes | bytearray, line: int) -> str:
 
 
 def masked(data: bytes) -> bytes:
-    """A packet of lines without the finger, for a recorder."""
-    return data[:PACKET_HEADER] + bytes(max(0, len(data) - PACKET_HEADER))
+    """A packet of lines for a recorder: a slope in place of the finger, so that the replay is no empty picture."""
+    return data[:PACKET_HEADER] + bytes(place & 0xFF for place in range(max(0, len(data) - PACKET_HEADER)))

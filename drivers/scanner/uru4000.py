@@ -17,12 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import DeviceError, DeviceProtocolError, DeviceTimeoutError
-from drivers.scanner.base import PlaceAgain, ScannerInfo, ScannerSource, ScannerState
+from drivers.scanner.base import PlaceAgain, Prompt, ScannerInfo, ScannerSource, ScannerState
 from drivers.scanner.calibration import Calibration, Calibrations, none_measured
 from drivers.scanner.errors import NotConfiguredError
-from drivers.scanner.uru4000_picture import LARGEST_BYTES, PictureError, masked, read_picture
+from drivers.scanner.uru4000_picture import (
+    HEADER_BYTES,
+    LARGEST_BYTES,
+    PictureError,
+    read_picture,
+    stand_in,
+    without_pixels,
+)
 from drivers.scanner.usb_listing import UsbDevice
-from drivers.scanner.usb_scanner import Prompt, UsbScanner, geometry_for, is_blank, is_set, listed
+from drivers.scanner.usb_scanner import UsbScanner, geometry_for, is_blank, is_set, listed
 from drivers.scanner.usb_transport import Interface, SystemUsb, UsbBus, UsbLink, UsbOverflowError, open_link
 
 DRIVER = "uru4000"
@@ -41,6 +48,8 @@ PICTURE_S = 3.0
 """A picture takes 128 ms at full speed; a device that needs 20 times as long has stopped."""
 LIFTED_S = 0.1
 """An empty glass is reported as soon as the device is told to look for it."""
+FORETOLD_S = 0.1
+"""That a picture is going to be empty is said before it comes; the two ways to the host are not equally fast."""
 PICTURE_TRIES = 3
 """Readers are known to give nothing the first time."""
 
@@ -228,7 +237,7 @@ class Uru4000Scanner(UsbScanner):
             except PictureError as error:
                 problem = DeviceProtocolError(self._link.name, "receive the picture", str(error))
                 continue
-            if self._foretold_empty() and is_blank(pixels):
+            if is_blank(pixels) and self._await(Event.LIKELY_EMPTY, self._link.clock.now() + FORETOLD_S, None):
                 problem = None
                 continue
             return pixels
@@ -238,13 +247,21 @@ class Uru4000Scanner(UsbScanner):
 
     def _one_picture(self) -> NDArray[np.uint8]:
         # More than a picture is asked for: it ends with an empty packet, which would else answer the next read.
-        coming = self._link.begin_bulk_read(PICTURES, LARGEST_BYTES, PICTURE_S, "receive the picture", masked)
+        coming = self._link.begin_bulk_read(PICTURES, LARGEST_BYTES, PICTURE_S, "receive the picture", without_pixels)
         self._set_mode(Mode.CAPTURE)
         data = coming.result(PICTURE_S + 1)
+        keys: dict[int, int] = {}
+
+        def key(number: int) -> int:
+            keys[number] = self._new_key(number)
+            return keys[number]
+
         try:
-            lines = read_picture(data, self._new_key)
+            lines = read_picture(data, key)
+            header = bytes(data[:HEADER_BYTES])
         finally:
             data[:] = bytes(len(data))
+        self._link.amend_record(PICTURES, lambda: stand_in(header, keys))
         upright = lines[::-1, ::-1] if self._model.turned else lines
         pixels = np.subtract(np.uint8(255), upright, dtype=np.uint8)
         lines[...] = 0
@@ -295,13 +312,6 @@ class Uru4000Scanner(UsbScanner):
             if int.from_bytes(packet[:2], "big") == wanted:
                 return True
         return False
-
-    def _foretold_empty(self) -> bool:
-        """The device said that this picture would be empty."""
-        said = False
-        while (packet := self._link.next_event(0)) is not None:
-            said = said or int.from_bytes(packet[:2], "big") == Event.LIKELY_EMPTY
-        return said
 
     def _say_goodbye(self) -> None:
         with contextlib.suppress(DeviceError):  # it is closed anyhow

@@ -9,7 +9,7 @@ whole arrays.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,8 +151,9 @@ def read_picture(data: bytes | bytearray, new_key: KeySource) -> NDArray[np.uint
             raise PictureError("its key does not fit")
     row = at = 0
     for block in header.blocks:
-        first = min(at, sent // WIDTH - block.lines)
-        lines[row : row + block.lines] = plain.reshape(-1, WIDTH)[first : first + block.lines]
+        # The lines that follow stand in for those that were not sent; at the end, the last one.
+        shown = np.minimum(np.arange(at, at + block.lines), sent // WIDTH - 1)
+        lines[row : row + block.lines] = plain.reshape(-1, WIDTH)[shown]
         row += block.lines
         at += block.lines if block.sent else 0
     plain[:] = 0
@@ -192,11 +193,27 @@ def forge_picture(
     return b"".join(parts)
 
 
-def masked(data: bytes) -> bytes:
-    """A received picture without the finger, for a recorder: the driver asks for the key of it all the same."""
-    noise = np.random.default_rng(len(data)).integers(0, 256, max(0, len(data) - HEADER_BYTES), dtype=np.uint8)
-    scrambled = len(data) >= HEADER_BYTES + 2 * WIDTH and is_scrambled(data)
-    return data[:HEADER_BYTES] + (noise.tobytes() if scrambled else bytes(noise.size))
+def without_pixels(data: bytes) -> bytes:
+    """A received picture for a recorder, as long as no key is known: its header and zeros."""
+    return data[:HEADER_BYTES].ljust(len(data), b"\0")
+
+
+def stand_in(header: bytes, keys: Mapping[int, int]) -> bytes:
+    """A soft slope with the header, blocks and keys of a received picture: it replays like the finger it replaces.
+
+    Parameters
+    ----------
+    header : the 64 bytes before the lines.
+    keys : the start states that were asked for; none when the picture was plain.
+    """
+    lines = int.from_bytes(header[4:6], "little")
+    said = Header.parse(header + bytes(lines * WIDTH))
+    rows, columns = np.mgrid[0 : sum(block.lines for block in said.blocks), 0:WIDTH]
+    slope = np.asarray((rows + columns // 4) % 128, dtype=np.uint8)
+    if not keys:
+        return header + slope[:lines].tobytes()
+    forged = forge_picture(slope, lambda number: keys[number], blocks=said.blocks, key_number=said.key_number)
+    return header + forged[HEADER_BYTES:]
 
 
 def _neighbours_differ_by(lines: NDArray[np.uint8]) -> float:

@@ -42,6 +42,14 @@ class UsbRecorder:
             one = self._transfers[number]
             one.done, one.received, one.status, one.ended_s = self._order, received, status, self._clock.now()
 
+    def amend(self, endpoint: int, received: bytes) -> None:
+        """See ``Recorder``."""
+        with self._lock:
+            for one in reversed(self._transfers):
+                if one.request.endpoint == endpoint and one.done is not None:
+                    one.received = received
+                    return
+
     def transfers(self) -> list[Transfer]:
         """What was said so far."""
         with self._lock:

@@ -199,6 +199,8 @@ def _one_device(records: Iterator[bytes], vendor_and_product: bytes) -> Iterator
     pending: dict[int, tuple[int, Transfer]] = {}
     ours: set[int] = set()
     for order, record in enumerate(records):
+        if len(record) < _RECORD.size:
+            raise TrafficFileError("it ends within a record")
         (urb, event, kind, endpoint, device, _, no_setup, _, seconds, micros, status, asked, _, setup, *_) = (
             _RECORD.unpack_from(record)
         )

@@ -63,6 +63,9 @@ class Recorder(Protocol):
     def end(self, number: int, received: bytes, status: int) -> None:
         """It was answered."""
 
+    def amend(self, endpoint: int, received: bytes) -> None:
+        """The last answer of this endpoint is kept as these bytes instead."""
+
 
 class UsbBus(Protocol):
     """Where USB devices are plugged in: this machine's ports, or a replay."""
@@ -257,6 +260,11 @@ class UsbLink:
         work = pending.run(lambda: self.bulk_read(endpoint, size, timeout_s, doing, shown))
         self._start(work, "bulk read")
         return pending
+
+    def amend_record(self, endpoint: int, make: Callable[[], bytes]) -> None:
+        """Give a recorder, if there is one, something that replays better than a masked answer."""
+        if self._recorder is not None:
+            self._recorder.amend(endpoint, make())
 
     def listen(self, endpoint: int, size: int) -> None:
         """Read events from now on, in a thread that ends at :meth:`close`."""
