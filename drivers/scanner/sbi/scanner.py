@@ -109,6 +109,9 @@ def find(
     found: dict[tuple[int, str], Discovered] = {}
     until = terms.monotonic() + terms.pace.listing
     for port in terms.ports:
+        if terms.monotonic() >= until:
+            log.info("ports from %d on were not asked: those before took too long", port)
+            break
         try:
             devices = _discover(port, terms, min(until, terms.monotonic() + terms.pace.look))
         except NobodyThereError:
