@@ -25,7 +25,7 @@ STEP_SECTIONS = {
     "confirm": "confirm",
 }
 """Which section of an answers file speaks for which step of ``mpos_agent/claim/procedure.py``."""
-_SECTIONS = ("operator", "claim", *STEP_SECTIONS.values(), "withdraw")
+_SECTIONS = ("operator", "claim", *STEP_SECTIONS.values(), "passport", "withdraw")
 _DEVICE_KEYS = {"tries"}
 _TRIES = 3
 
@@ -76,6 +76,9 @@ class Answers(Protocol):
 
     def go_on(self, step: str, failures: int) -> bool:
         """Whether a device step that failed so often in a row is tried again."""
+
+    def passport(self) -> Fields | None:
+        """What opens a passport's chip, for a person without e-KTP; None for everybody else."""
 
     def without_chip(self, view: Mapping[str, Any]) -> Fields | None:
         """``code`` for giving the chip up, or None to stay with it."""
@@ -152,6 +155,10 @@ class AnswersFile:
         """As often as ``tries`` says, three times by default."""
         section = self._content.get(STEP_SECTIONS.get(step, ""), {})
         return failures < int(section.get("tries", _TRIES) if isinstance(section, Mapping) else 1)
+
+    def passport(self) -> Fields | None:
+        """``[passport]``, when there is one: it is read in place of a card."""
+        return self._section("passport") if "passport" in self._content else None
 
     def without_chip(self, view: Mapping[str, Any]) -> Fields | None:
         """``[identity] code``, when there is one."""

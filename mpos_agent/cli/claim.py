@@ -31,6 +31,7 @@ _PATHS = {
     "read_card": "card",
     "give_chip_up": "give-chip-up",
     "identity_by_hand": "identity",
+    "read_passport": "passport",
     "capture_finger": "finger",
     "fallback": "fallback",
     "photo_check": "photo-check",
@@ -245,6 +246,8 @@ class _Walk:
         step = str(prompt["step"])
         if prompt["code"] == "CARD_OR_IDENTITY" and (given_up := self._answers.without_chip(view)) is not None:
             return "give_chip_up", given_up
+        if step == "read_card" and (passport := self._answers.passport()) is not None:
+            return "read_passport", passport
         if step == "consent":
             self._paper.consent(self._tables["consent"])
         if step == "confirm":

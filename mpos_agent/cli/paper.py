@@ -73,6 +73,8 @@ class Paper:
         if step == "read_card" and reply["happened"] == "CARD_READ":
             count = len(reply["details"].get("fingers", ()))
             self._shell.say(f"  e-KTP terbaca, {count} sidik jari.", f"e-KTP read, {count} fingers.", "green")
+        if reply["happened"] == "PASSPORT_READ":
+            self._shell.say("  Chip paspor terbaca.", "The passport's chip was read.", "green")
         if reply["happened"] == "FALLBACK_COUNTERSIGNED":
             self._shell.say("  Petugas kedua sudah menandatangani.", "The second person has countersigned.", "green")
         if step == "confirm" and "size_bytes" in reply["details"]:

@@ -179,6 +179,10 @@ class AtTheTerminal:
         """Ask after every failure."""
         return self._confirm("Ulangi?", "Try again?", default=True)
 
+    def passport(self) -> Fields | None:
+        """Not offered here: identity is typed from the passport's page."""
+        return None
+
     def without_chip(self, view: Mapping[str, Any]) -> Fields | None:
         """Offer the path by hand."""
         if not self._confirm("Lanjutkan tanpa chip?", "Go on without the chip?", default=False):

@@ -12,6 +12,7 @@ import pytest
 
 from drivers.card.virtual.card import VirtualEktp
 from drivers.card.virtual.faults import Faults
+from drivers.card.virtual.passport import VirtualPassport, synthetic_holder
 from drivers.card.virtual.person import synthetic_person
 from mpos_agent.api.callers import Scope
 from mpos_agent.demo.stage import toml
@@ -68,6 +69,37 @@ def claim(
 def without(section: str) -> dict[str, Mapping[str, Any]]:
     """The answers without one section."""
     return {name: values for name, values in ANSWERS.items() if name != section}
+
+
+PASSPORT: Mapping[str, Mapping[str, Any]] = {
+    **{name: values for name, values in ANSWERS.items() if name != "fallback"},
+    "claim": {"programme": "JHT", "reason_code": "LEAVE_WNA", "segment": "PU"},
+    "passport": {"mrz": synthetic_holder(1).zone},
+    "fallback": {**ANSWERS["fallback"], "reason": "FOREIGNER"},
+}
+
+
+def test_a_foreign_worker_claims_with_the_chip_of_a_passport(rig: Rig) -> None:
+    """No e-KTP, no typing: holder from the chip, a second person, a slip."""
+    rig.card.remove()
+    rig.card.insert(VirtualPassport(synthetic_holder(1)))
+    ran = claim(rig, "--json", answers=PASSPORT)
+    assert (ran.returncode, ran.stderr) == (Exit.DONE, "")
+    steps = {one["step"]: one for one in objects(ran.stdout) if "step" in one}
+    assert steps["read_passport"]["happened"] == "PASSPORT_READ"
+    assert "read_card" not in steps
+
+
+def test_a_passport_that_does_not_open_leaves_the_way_by_hand(rig: Rig) -> None:
+    """Another passport than the answers are about: told, and identity is typed where the answers have it."""
+    rig.card.remove()
+    rig.card.insert(VirtualPassport(synthetic_holder(2)))
+    ran = claim(rig, answers=PASSPORT)
+    assert ran.returncode == Exit.DEVICE
+    typed = {"code": "NO_CHIP", "source": "PASSPORT", "identity_no": "ZZ99001", "name": "PEKERJA ASING CONTOH"}
+    ran = claim(rig, answers={**PASSPORT, "identity": typed})
+    assert (ran.returncode, ran.stderr) == (Exit.DONE, "")
+    assert "Chip paspor tidak terbuka" in ran.stdout
 
 
 def test_an_unattended_claim_ends_with_a_slip(rig: Rig) -> None:

@@ -51,4 +51,4 @@ def test_the_example_of_answers_is_one_the_command_takes(tmp_path: Path) -> None
     file = tmp_path / "answers.toml"
     file.write_text(example)
     answers = AnswersFile(file)
-    assert set(answers._content) == {"operator", "claim", *STEP_SECTIONS.values(), "withdraw"}
+    assert set(answers._content) == {"operator", "claim", *STEP_SECTIONS.values(), "passport", "withdraw"}
