@@ -72,8 +72,7 @@ class EventFile:
             number = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
                 whole = os.fstat(number).st_size == 0 or self._ends_with_newline()
-                os.write(number, (b"" if whole else b"\n") + body + b"\n")
-                os.fsync(number)
+                _append(number, (b"" if whole else b"\n") + body + b"\n")
             finally:
                 os.close(number)
             if new:
@@ -90,6 +89,19 @@ class EventFile:
         with self._path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read(1) == b"\n"
+
+
+def _append(number: int, line: bytes) -> None:
+    """All of a line, flushed, or nothing of it: on a full disk the system takes a part without a word."""
+    before = os.fstat(number).st_size
+    try:
+        left = memoryview(line)
+        while left:
+            left = left[os.write(number, left) :]
+        os.fsync(number)
+    except OSError:
+        os.ftruncate(number, before)
+        raise
 
 
 class Webhook:

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import resource
 import ssl
 import threading
 from collections.abc import Iterator
@@ -199,6 +200,28 @@ def test_a_line_cut_off_by_a_power_cut_spoils_no_other(office: Office, tmp_path:
     file.write_bytes(b'{"id": "half')
     EventFile(file).deliver("x", b'{"id":"whole"}')
     assert file.read_bytes() == b'{"id": "half\n{"id":"whole"}\n'
+
+
+def test_a_full_disk_takes_a_whole_line_or_none(tmp_path: Path) -> None:
+    """The system writes as much as fits and says so by a number only: half a line was "told" and told no more."""
+    file = tmp_path / "events.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    told, refused = [], []
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        for number in range(20):
+            try:
+                EventFile(file).deliver(f"e{number}", json.dumps({"id": number, "more": "x" * 80}).encode())
+                told.append(number)
+            except NotDeliveredError:
+                refused.append(number)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert told
+    assert refused
+    assert [line["id"] for line in lines(file)] == told
+    EventFile(file).deliver("e", json.dumps({"id": refused[0]}).encode())
+    assert [line["id"] for line in lines(file)] == [*told, refused[0]]
 
 
 def test_claims_are_told_over_tls_only_and_to_whom_the_authority_knows(office: Office, listener: Listener) -> None:

@@ -17,6 +17,7 @@ UNIT = ROOT / "systemd" / "mpos-head-office.service"
 
 
 OPENING = ROOT / "systemd" / "mpos-head-office-opening.service"
+RELAY = ROOT / "systemd" / "mpos-head-office-relay.service"
 
 
 def setting(name: str, unit: Path = UNIT) -> str:
@@ -25,7 +26,7 @@ def setting(name: str, unit: Path = UNIT) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("unit", [UNIT, OPENING], ids=["serve", "open"])
+@pytest.mark.parametrize("unit", [UNIT, OPENING, RELAY], ids=["serve", "open", "relay"])
 def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
     """No unknown key, no bad value; the program's path is swapped for one that exists on this machine."""
     if shutil.which("systemd-analyze") is None:
@@ -75,3 +76,21 @@ def test_the_opening_unit_is_another_user_and_starts_a_command_that_exists() -> 
     assert re.search(rf"^u {setting('User', OPENING)} ", made, re.MULTILINE)
     assert re.search(rf"^m {setting('User', OPENING)} {setting('SupplementaryGroups', OPENING)}$", made, re.MULTILINE)
     assert float(setting("TimeoutStopSec", OPENING)) > WORKER_STOPS_WITHIN_S
+
+
+def test_the_relay_unit_starts_a_command_that_exists_and_writes_where_it_may() -> None:
+    """The file it appends to lies in the folder systemd makes for it."""
+    arguments = setting("ExecStart", RELAY).split()[1:]
+    assert arguments[0] == "relay"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(lambda: cli.app([*arguments, "--help"]))
+    assert ended.value.code == 0
+    file = Path(arguments[arguments.index("--file") + 1])
+    assert file.parent == Path("/var/lib") / setting("StateDirectory", RELAY)
+    assert int(setting("RestartPreventExitStatus", RELAY)) == cli.EX_CONFIG
+
+
+def test_the_drop_in_for_two_users_keeps_the_folder_passable() -> None:
+    """Each start sets the folder's mode: what the two layouts of opening on its own hand out lets mpos-opening in."""
+    for text in (ROOT / "docs" / "head-office.md", ROOT / "deploy" / "systemd" / "worker.conf"):
+        assert "StateDirectoryMode=0711" in text.read_text()
