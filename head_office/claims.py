@@ -11,6 +11,7 @@ from head_office.ledger.gapless import next_number
 from head_office.moment import from_ms, to_ms
 
 PAGE_SIZE = 10
+LAST_SHOWN_MS = 253_402_214_400_000  # 9999-12-31T00:00Z: a day later there is no such time in Jakarta.
 JAKARTA = timezone(timedelta(hours=7), "WIB")  # Head office's day. Indonesia has no summer time.
 
 
@@ -142,9 +143,14 @@ MONTHS_ID = ("JAN", "FEB", "MAR", "APR", "MEI", "JUN", "JUL", "AGU", "SEP", "OKT
 MONTHS_EN = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
+def at_head_office(ms: int) -> datetime:
+    """That moment on head office's clock. A device may say any time up to the end of the year 9999, UTC."""
+    return from_ms(min(ms, LAST_SHOWN_MS)).astimezone(JAKARTA)
+
+
 def print_day(ms: int, months: tuple[str, ...]) -> str:
     """``04-APR-2018``, the day at head office."""
-    moment = from_ms(ms).astimezone(JAKARTA)
+    moment = at_head_office(ms)
     return f"{moment.day:02d}-{months[moment.month - 1]}-{moment.year}"
 
 

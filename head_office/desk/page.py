@@ -3,17 +3,18 @@
 Searches are posted, not put into the address: a NIK has no business in a browser's history or a proxy's log.
 """
 
+import asyncio
 import base64
 import binascii
 import json
 import logging
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from head_office import audit, claims, documents
@@ -21,11 +22,11 @@ from head_office.claims import Page, SearchBy
 from head_office.custody import receipt_name
 from head_office.desk.reasons import sentence
 from head_office.desk.texts import words
-from head_office.desk.users import DeskUsers
+from head_office.desk.users import DeskCrowdedError, DeskUsers
 from head_office.documents import DocumentState, Key, Shown
 from head_office.errors import DocumentNotReadError
 from head_office.ledger.base import Ledger, Row
-from head_office.moment import Clock, from_ms, to_ms
+from head_office.moment import Clock, to_ms
 from head_office.quarantine import Entry, entries
 from head_office.requests_in import read_body
 
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 SUFFIXES = {"application/pdf": "pdf", "image/jpeg": "jpg", "image/png": "png"}
 HERE = Path(__file__).parent
 MOST_HELD = 500  # What a person reads through; the command lists all.
+DESK_THREADS = 4  # Its own: whoever floods the sign-in takes no thread from devices, which have the common forty.
 LARGEST_FORM = 4 << 10
 LONGEST_KEYWORD = 100
 HEADERS = {
@@ -50,6 +52,7 @@ class Desk:
     def __init__(self, ledger: Ledger, users: DeskUsers, clock: Clock, read_document: Callable[[Key], bytes]) -> None:
         """``read_document`` opens one for a moment; DocumentNotReadError when it cannot here and now."""
         self._ledger, self._users, self._clock, self._read_document = ledger, users, clock, read_document
+        self._threads = ThreadPoolExecutor(DESK_THREADS, thread_name_prefix="desk")
         self._style = (HERE / "style.css").read_bytes()
         templates = Environment(
             loader=FileSystemLoader(HERE), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
@@ -63,13 +66,16 @@ class Desk:
         app.add_route("/desk/quarantine", self.quarantine, methods=["GET"])
         app.add_route("/desk/style.css", self.style, methods=["GET"])
 
+    async def _in_thread(self, answer: Callable[..., Response], *arguments: object) -> Response:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, answer, *arguments)
+
     async def style(self, _request: Request) -> Response:
         return Response(self._style, media_type="text/css", headers={"X-Content-Type-Options": "nosniff"})
 
     async def list(self, request: Request) -> Response:
         language = "en" if request.query_params.get("lang") == "en" else "id"
         form = await _form(request)
-        return await run_in_threadpool(self._list, request.headers.get("authorization", ""), language, form)
+        return await self._in_thread(self._list, request.headers.get("authorization", ""), language, form)
 
     def _list(self, authorization: str, language: str, form: dict[str, str]) -> Response:
         text = words(language)
@@ -89,7 +95,7 @@ class Desk:
 
     async def quarantine(self, request: Request) -> Response:
         language = "en" if request.query_params.get("lang") == "en" else "id"
-        return await run_in_threadpool(self._quarantine, request.headers.get("authorization", ""), language)
+        return await self._in_thread(self._quarantine, request.headers.get("authorization", ""), language)
 
     def _quarantine(self, authorization: str, language: str) -> Response:
         text = words(language)
@@ -106,7 +112,7 @@ class Desk:
         language = "en" if request.query_params.get("lang") == "en" else "id"
         agenda_no, index = int(request.path_params["agenda_no"]), int(request.path_params["index"])
         authorization = request.headers.get("authorization", "")
-        return await run_in_threadpool(self._document, authorization, language, agenda_no, index)
+        return await self._in_thread(self._document, authorization, language, agenda_no, index)
 
     def _document(self, authorization: str, language: str, agenda_no: int, index: int) -> Response:
         """One complete document, to be saved: never shown inside a page of ours, never taken for anything else."""
@@ -152,7 +158,11 @@ class Desk:
         wait_s = self._users.locked_for_s(name)
         if wait_s > 0:
             return "", _plain(429, text["locked"], {"Retry-After": str(math.ceil(wait_s))})
-        if not name or not self._users.check(name, password):
+        try:
+            known = bool(name) and self._users.check(name, password)
+        except DeskCrowdedError:
+            return "", _plain(429, text["crowded"], {"Retry-After": "1"})
+        if not known:
             challenge = {"WWW-Authenticate": 'Basic realm="MPOS desk", charset="UTF-8"'}
             return "", _plain(401, text["sign_in"], challenge)
         return name, None
@@ -186,7 +196,7 @@ class Desk:
 
 
 def _held(entry: Entry, text: dict[str, str], language: str) -> dict[str, str]:
-    since = from_ms(entry.at_ms).astimezone(claims.JAKARTA)
+    since = claims.at_head_office(entry.at_ms)
     return {
         "receipt": entry.receipt or "-",
         "device": entry.device_id,
@@ -214,7 +224,7 @@ def _scan(one: Shown, text: dict[str, str]) -> dict[str, object]:
 
 def _shown(row: Row, text: dict[str, str], language: str, scans: Sequence[Shown]) -> dict[str, object]:
     months = claims.MONTHS_EN if language == "en" else claims.MONTHS_ID
-    captured = from_ms(row["captured_at"]).astimezone(claims.JAKARTA)
+    captured = claims.at_head_office(row["captured_at"])
     return {
         "status": text.get(row["status"], row["status"]),
         "agenda_no": row["agenda_no"],

@@ -21,6 +21,14 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "unknown_type": ("Jenis paket yang belum dikenal", "A kind of packet not known here"),
     "unknown_suite": ("Cara enkripsi yang belum dikenal", "A cipher suite not known here"),
     "packet_id_reused": ("Nomor paket sudah dipakai", "Its packet id was used before"),
+    "part_differs": (
+        "Bagian dokumen ini sudah ada dengan isi lain",
+        "This part of the document is here already, with other content",
+    ),
+    "part_contradicts": (
+        "Tidak cocok dengan bagian lain dari dokumen yang sama",
+        "Does not fit the other parts of the same document",
+    ),
     "truncated": ("Terpotong", "Cut short"),
     "not_cbor": ("Tidak terbaca", "Not readable"),
     "opening_failed": ("Kesalahan program saat membuka", "A fault of this program while opening"),

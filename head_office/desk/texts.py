@@ -90,6 +90,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "INCOMPLETE": ("Dokumen wajib belum lengkap", "Mandatory documents missing"),
     "DRILL": ("LATIHAN: tidak untuk dibayar", "DRILL: never to be paid"),
     "sign_in": ("Masuk diperlukan.", "Sign-in required."),
+    "crowded": ("Sedang ramai; coba lagi sebentar lagi.", "Busy; try again in a moment."),
     "locked": ("Terlalu banyak percobaan; coba lagi sebentar lagi.", "Too many attempts; try again shortly."),
 }
 

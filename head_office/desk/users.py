@@ -8,12 +8,22 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from head_office import audit
+from head_office.errors import HeadOfficeError
 from head_office.ledger.base import Ledger
 from head_office.moment import Clock, to_ms, utc_now
 
 SHORTEST_PASSWORD = 12
 FAILURES_ALLOWED = 5
+SLOT_WAIT_S = 0.5  # Two tabs of one person; who waits longer waits behind a crowd of guesses.
 LOCKED_S = 60.0  # Five guesses a minute make even a weak password outlive its owner's next change of it.
+
+
+class DeskCrowdedError(HeadOfficeError):
+    """So many passwords are being checked that this one is not, for now."""
+
+    code = "desk_crowded"
+    status = 429
+    hint = "try again in a moment"
 
 
 class DeskUsers:
@@ -56,12 +66,16 @@ class DeskUsers:
         return max(0.0, since + LOCKED_S - self._monotonic()) if count >= FAILURES_ALLOWED else 0.0
 
     def check(self, name: str, password: str) -> bool:
-        """Tell whether name and password belong together; about 50 ms, on purpose."""
+        """Tell whether name and password belong together; about 50 ms, on purpose. Raises DeskCrowdedError."""
         if self.locked_for_s(name) > 0:
             return False
         rows = self._ledger.read("SELECT password_hash FROM desk_users WHERE name = ?", (name,))
-        with self._slots:
+        if not self._slots.acquire(timeout=SLOT_WAIT_S):
+            raise DeskCrowdedError("other passwords are being checked")
+        try:
             right = self._verify(rows[0]["password_hash"] if rows else self._nobody, password)
+        finally:
+            self._slots.release()
         if right and rows:
             self._failures.pop(name, None)
             return True

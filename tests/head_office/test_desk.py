@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -176,6 +178,37 @@ def test_guessing_is_slowed_down(desk: DeskUnderTest) -> None:
     assert (reply.status_code, reply.headers["retry-after"]) == (429, "60")
     desk.now_s += LOCKED_S
     assert desk.get("/desk", auth=(NAME, PASSWORD)).status_code == 200
+
+
+def test_a_crowd_of_guesses_is_sent_away_and_takes_no_thread_from_devices(
+    desk: DeskUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two passwords are being checked: a third is answered "in a moment", in a thread no device needs."""
+    threads: list[str] = []
+    check = desk.users.check
+
+    def noting(name: str, password: str) -> bool:
+        threads.append(threading.current_thread().name)
+        return check(name, password)
+
+    monkeypatch.setattr(desk.users, "check", noting)
+    for _ in range(2):
+        assert desk.users._slots.acquire(blocking=False)
+    reply = desk.get("/desk", auth=(NAME, PASSWORD))
+    assert (reply.status_code, reply.headers["Retry-After"]) == (429, "1")
+    for _ in range(2):
+        desk.users._slots.release()
+    assert desk.get("/desk", auth=(NAME, PASSWORD)).status_code == 200
+    assert all(thread.startswith("desk") for thread in threads)
+
+
+def test_a_claim_of_the_last_day_of_the_calendar_does_not_take_the_list_down(desk: DeskUnderTest) -> None:
+    """A device's clock may say anything; the row is shown, and so are the others."""
+    device = desk.office.device()
+    end = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
+    desk.office.receive(device, device.seal(number=1), device.seal(number=2, captured_at=end))
+    assert len(desk.office.claims()) == 2
+    assert desk.kpjs() == ["99ZZ0000002", "99ZZ0000001"]
 
 
 def test_who_looked_is_recorded_and_what_for_is_not(desk: DeskUnderTest) -> None:
