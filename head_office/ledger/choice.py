@@ -38,6 +38,9 @@ class LedgerChoice:
                 raise HomeError("the ledger's address holds a password", "put it into a file and name that file")
         elif parts.scheme:
             raise HomeError(f"no ledger is known by {parts.scheme}://", "use postgresql://… or the path of a file")
+        elif "=" in self.address or any(character.isspace() for character in self.address):
+            # Words of libpq would become the name of an SQLite file, and nobody would notice for a year.
+            raise HomeError("the ledger's address is neither postgresql://… nor a path", "no blanks and no = in it")
 
     @property
     def is_postgresql(self) -> bool:

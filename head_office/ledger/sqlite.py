@@ -151,8 +151,8 @@ class SqliteLedger:
         self._turns.append(turn)
         try:
             with self._writers_place():
-                # Whoever was here before may have done it along with its own.
-                if not turn.done:
+                # Whoever was here before may have done it along with its own; behind a crowd it takes several goes.
+                while not turn.done:
                     with self._file_locked():
                         self._take_turns()
         except BaseException:
@@ -192,6 +192,10 @@ class SqliteLedger:
         self._writer.execute("SAVEPOINT turn")
         try:
             turn.result = turn.work(transaction)
+        except sqlite3.IntegrityError as error:
+            # This work's own: a row that is there already. What it did is undone, its neighbours' stays.
+            self._writer.execute("ROLLBACK TO turn")
+            turn.error = LedgerBusyError(f"{self.path}: {error}")
         except (sqlite3.Error, LedgerError):
             raise  # The file's fault: nobody's work of this round stays.
         except Exception as error:  # noqa: BLE001 - raised again in the thread whose work it was

@@ -10,9 +10,10 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from head_office.errors import LedgerBrokenError, LedgerBusyError, LedgerFullError, LedgerSettingsError
+from head_office.errors import HomeError, LedgerBrokenError, LedgerBusyError, LedgerFullError, LedgerSettingsError
+from head_office.ledger.choice import LedgerChoice
 from head_office.ledger.migrations.apply import HERE, newest
-from head_office.ledger.sqlite import SqliteLedger
+from head_office.ledger.sqlite import MOST_TOGETHER, SqliteLedger
 
 
 @pytest.fixture
@@ -135,6 +136,57 @@ def test_batches_that_wait_together_share_one_flush(file: Path) -> None:
     ledger.close()
 
 
+def test_behind_a_crowd_nobody_is_answered_with_nothing(file: Path) -> None:
+    """More wait than one flush takes: whoever does the work goes on until its own is done."""
+    ledger = SqliteLedger(file)
+    found: list[int] = []
+    crowd = MOST_TOGETHER + 20
+
+    def ask() -> None:
+        found.append(ledger.together(lambda tx: int(tx.execute("SELECT 7 AS x")[0]["x"])))
+
+    threads = [threading.Thread(target=ask) for _ in range(crowd)]
+    with ledger.transaction():
+        for thread in threads:
+            thread.start()
+        while len(ledger._turns) < crowd:
+            threading.Event().wait(0.001)
+    for thread in threads:
+        thread.join()
+    assert found == [7] * crowd
+    ledger.close()
+
+
+def test_a_row_that_is_there_already_costs_its_own_work_alone(file: Path) -> None:
+    """Two works share a flush, and one of them breaks a rule of a table: the other one's row is kept."""
+    ledger = SqliteLedger(file)
+    insert = "INSERT INTO desk_users (name, password_hash, added_at) VALUES (?, 'h', 1)"
+    ledger.together(lambda tx: tx.execute(insert, ("somebody",)))
+    said: dict[str, object] = {}
+
+    def add(name: str) -> None:
+        try:
+            ledger.together(lambda tx: tx.execute(insert, (name,)))
+        except LedgerBusyError as error:
+            said[name] = error
+
+    threads = [threading.Thread(target=add, args=(name,)) for name in ("one", "somebody", "two")]
+    with ledger.transaction():
+        for number, thread in enumerate(threads, 1):
+            thread.start()
+            while len(ledger._turns) < number:
+                threading.Event().wait(0.001)
+    for thread in threads:
+        thread.join()
+    assert list(said) == ["somebody"]
+    assert [row["name"] for row in ledger.read("SELECT name FROM desk_users ORDER BY name")] == [
+        "one",
+        "somebody",
+        "two",
+    ]
+    ledger.close()
+
+
 def test_a_full_disk_under_a_shared_flush_refuses_all_of_it(file: Path) -> None:
     """Nobody gets a receipt for what did not become durable; afterwards the ledger goes on."""
 
@@ -156,6 +208,13 @@ def test_a_full_disk_under_a_shared_flush_refuses_all_of_it(file: Path) -> None:
     ledger.together(lambda tx: tx.execute(insert))
     assert len(ledger.read("SELECT * FROM alarms")) == 1
     ledger.close()
+
+
+@pytest.mark.parametrize("address", ["host=db dbname=mpos user=ho", "dbname=mpos", "/var/lib/led ger.db", "a\nb"])
+def test_words_for_another_program_open_no_sqlite_file(address: str) -> None:
+    """libpq's "host=… dbname=…" is a legal file name: taken for one, all claims would be in a file nobody meant."""
+    with pytest.raises(HomeError):
+        LedgerChoice(address=address)
 
 
 def test_an_act_that_raises_leaves_nothing_behind(file: Path) -> None:
