@@ -237,14 +237,6 @@ def block(
     print(f"{device_id} is blocked.")
 
 
-@devices_app.command()
-def release(device_id: str, home: HomeOption = DEFAULT_HOME) -> None:
-    """Take a device off the deny list; what waited on it is accepted again."""
-    with _registry(home) as registry:
-        registry.release(device_id, by=_who())
-    print(f"{device_id} is released.")
-
-
 @claims_app.command("list")
 def list_claims(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Every claim on the desk, NIK masked."""

@@ -106,7 +106,7 @@ def unblock(device_id: str, home: HomeOption = DEFAULT_HOME) -> None:
         DeviceRegistry(ledger, Authority.load(Home(home))).release(device_id, by=_who())
     finally:
         ledger.close()
-    print(f"{device_id} is released.")
+    print(f"{device_id} is unblocked.")
 
 
 def new_epoch(

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from head_office.checks import Placement
-from head_office.round import FREEZING
 from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
 from head_office.moment import utc_now
+from head_office.round import FREEZING
 from sync.edge.breaker import Breaker
 from sync.edge.clock import HeadOfficeTime, SystemClock
 from sync.edge.database import Database
@@ -217,7 +217,7 @@ def test_a_blocked_device_is_told_so_and_delivers_after_it_is_released(service: 
     result = device.round()
     assert (result.cause, result.refused_as) == (Cause.REFUSED, "device_blocked")
     assert result.hint
-    service.run("devices", "release", device.identity.device_id)
+    service.run("devices", "unblock", device.identity.device_id)
     assert len(device.round().acked) == 1
 
 

@@ -128,7 +128,7 @@ def test_a_blocked_device_is_refused_while_the_service_runs(
     running_service.run("devices", "block", device.device_id, "--reason", "stolen")
     reply = link.post("/v1/sync", device.batch(packet))
     assert (reply.status_code, code(reply)) == (403, "device_blocked")
-    running_service.run("devices", "release", device.device_id)
+    running_service.run("devices", "unblock", device.device_id)
     assert link.sync(device, packet).verdicts[0].verdict is Verdict.ACCEPTED
 
 
