@@ -18,6 +18,7 @@ BENCHES = {
     "outbox": "putting a packet beside bare SQLite; a queue of 10^3 to 10^6 packets",
     "devices": "a thousand cards and scanner plugs: memory, threads, descriptors; whose time a read takes",
     "link": "goodput over an emulated slow line, and memory while a long backlog drains",
+    "scanners": "USB scanners: our share of a capture, exact pictures over libusb, a thousand plugs",
     "torture": "every fault on every path of custody, each tool against wrong builds; `make torture`",
 }
 
