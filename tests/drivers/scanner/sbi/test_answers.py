@@ -1,5 +1,6 @@
 """JSON from a stranger, and the times in it."""
 
+import base64
 import datetime
 import json
 
@@ -125,6 +126,57 @@ def test_a_device_is_called_at_the_loopback_address_alone(address: str) -> None:
     with pytest.raises(WrongAnswerError) as refused:
         discovered(bytearray(item.encode("utf-8")), PORTS)
     assert refused.value.refusal is Refusal.CALLBACK
+
+
+DISCOVERED = {
+    "deviceId": "D",
+    "deviceStatus": "Ready",
+    "certification": "L0",
+    "deviceCode": "S",
+    "callbackId": "http://127.0.0.1:4501/",
+    "specVersion": ["0.9.5"],
+    "purpose": "Registration",
+    "digitalId": {
+        "serialNo": "S",
+        "make": "M",
+        "model": "N",
+        "type": "Finger",
+        "deviceSubType": "Single",
+        "deviceProvider": "P",
+        "deviceProviderId": "Q",
+    },
+}
+
+
+def _discovered(**changed: object) -> object:
+    said = DISCOVERED | changed
+    encoded = base64.urlsafe_b64encode(json.dumps(said["digitalId"]).encode("ascii")).decode("ascii")
+    said["digitalId"] = changed.get("digitalId", encoded)
+    return discovered(bytearray(json.dumps([said]).encode("utf-8")), PORTS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "refusal"),
+    [
+        ({"specVersion": [5]}, Refusal.SHAPE),
+        ({"specVersion": []}, Refusal.SHAPE),
+        ({"specVersion": ["9" * 201]}, Refusal.SHAPE),
+        ({"deviceId": 5}, Refusal.SHAPE),
+        ({"deviceId": "D" * 201}, Refusal.SHAPE),
+        ({"deviceStatus": "Asleep"}, Refusal.SHAPE),
+        ({"deviceCode": "another"}, Refusal.DEVICE_CODE),
+        ({"digitalId": "no base64!"}, Refusal.DIGITAL_ID),
+        ({"digitalId": "A"}, Refusal.DIGITAL_ID),
+        ({"digitalId": "W10"}, Refusal.SHAPE),
+    ],
+)
+def test_a_discovered_device_with_one_wrong_field(changed: dict[str, object], refusal: Refusal) -> None:
+    """Kinds, lengths and words are checked before anything is done with them."""
+    assert _discovered()
+    assert _discovered(specVersion="0.9.5") == _discovered()
+    with pytest.raises(WrongAnswerError) as refused:
+        _discovered(**changed)
+    assert refused.value.refusal is refusal
 
 
 @given(some.binary(max_size=100))

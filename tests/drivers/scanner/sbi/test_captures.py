@@ -88,6 +88,22 @@ def test_what_the_service_is_asked(service: MockService, scanner: SbiScanner) ->
     assert bio["bioSubType"] == ["Left Thumb"]
 
 
+@pytest.mark.parametrize(("seconds", "at_most"), [(0.3, 300), (30, 1000)])
+def test_the_service_is_given_the_time_the_counter_gives(
+    service: MockService, scanner: SbiScanner, seconds: float, at_most: int
+) -> None:
+    """Never more than is left, and never so much that an abandoned capture would block the next one."""
+    service.device.glass.lift()
+    stop = threading.Event()
+    timer = threading.Timer(0.6, stop.set)
+    timer.start()
+    assert scanner.capture(seconds, stop) is PlaceAgain.NO_FINGER
+    timer.join()
+    given = [int(one["timeout"]) for one in service.device.asked]
+    assert given
+    assert 0.6 * at_most < given[0] <= at_most
+
+
 def test_every_request_has_a_transaction_of_its_own_and_continues_the_chain(
     service: MockService, scanner: SbiScanner, pixels: NDArray[np.uint8]
 ) -> None:

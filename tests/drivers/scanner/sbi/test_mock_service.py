@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,21 @@ def test_only_who_is_asked_for_answers(service: MockService, body: Any, found: i
     assert len(parsed(call(service.port, "MOSIPDISC /device", body)[1])) == found
     assert parsed(call(service.port, "MOSIPDISC /device", {})[1])[0]["error"]["errorCode"] == "501"
     assert parsed(call(service.port, "MOSIPDISC /device", {"type": "Toe"})[1])[0]["error"]["errorCode"] == "502"
+
+
+def test_one_capture_at_a_time(service: MockService, device: MockDevice) -> None:
+    """A second caller is told so; when the first one hangs up, the device is free."""
+    device.glass.lift()
+    content = json.dumps(asked(timeout="60000")).encode("ascii")
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as first:
+        first.sendall(b"RCAPTURE /capture HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+        while not device.asked:
+            threading.Event().wait(0.01)
+        numbers = {answered(service.port)[0]["error"]["errorCode"] for _ in range(3)}
+    assert "703" in numbers
+    while answered(service.port)[0]["error"]["errorCode"] == "703":
+        threading.Event().wait(0.01)
+    assert answered(service.port)[0]["error"]["errorCode"] == "701"
 
 
 def test_slaps_with_missing_fingers(service: MockService, device: MockDevice) -> None:
