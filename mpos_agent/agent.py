@@ -148,6 +148,12 @@ class ClaimWish:
     ticket: str | None = None
 
 
+class Enrol(Protocol):
+    """Turns a token into an identity: :meth:`mpos_agent.head_office_link.HeadOfficeLink.enrol`."""
+
+    def __call__(self, url: str, token: str, ca_pem: str | None, *, again: bool, leave_waiting: bool) -> None: ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What an agent is made of; put together in ``wiring``."""
@@ -174,7 +180,7 @@ class Parts:
     sync: SyncWorker
     keeper: IdentityKeeper
     site: Callable[[], Site | None]
-    enrol: Callable[[str, str, str | None], None]
+    enrol: Enrol
     stick: Callable[[], Stick]
     """Raises NotEnrolledError until there is an identity."""
     warm_up: Callable[[], None]
@@ -457,19 +463,23 @@ class Agent:
         self._parts.audit.record(Act.IDENTITY_RENEWED)
         return report
 
-    def enrol(self, url: str, token: str, ca_pem: str | None) -> Site:
-        """Turn a one-time token into this device's identity.
+    def enrol(
+        self, url: str, token: str, ca_pem: str | None, *, again: bool = False, leave_waiting: bool = False
+    ) -> Site:
+        """Turn a one-time token into this device's identity, with ``again`` into another one.
 
         Raises
         ------
         AlreadyEnrolledError
-            There is one: a second would orphan what is queued.
+            There is one, and ``again`` was not said: a second would orphan what is queued.
+        PacketsWaitingError
+            Something is queued that it would orphan, and ``leave_waiting`` was not said.
         HeadOfficeError, SyncError
             By cause.
         """
-        if self._parts.site() is not None:
+        if not again and self._parts.site() is not None:
             raise AlreadyEnrolledError
-        self._parts.enrol(url, token, ca_pem)
+        self._parts.enrol(url, token, ca_pem, again=again, leave_waiting=leave_waiting)
         self._parts.audit.record(Act.ENROLLED)
         self._parts.sync.wake()
         site = self._parts.site()

@@ -106,6 +106,12 @@ class AlreadyEnrolledError(AgentError):
     code = "already_enrolled"
 
 
+class PacketsWaitingError(AgentError):
+    """Packets wait that only the identity before can deliver; ``detail`` says how many."""
+
+    code = "packets_waiting"
+
+
 class StoppingError(AgentError):
     """The agent is going down in good order."""
 

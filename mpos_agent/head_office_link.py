@@ -8,7 +8,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 
-from mpos_agent.errors import AlreadyEnrolledError, NotEnrolledError, NotSetUpError
+from mpos_agent.errors import AlreadyEnrolledError, NotEnrolledError, NotSetUpError, PacketsWaitingError
 from mpos_agent.identity_keeper import IdentityKeeper
 from mpos_agent.log import happening
 from sync.checkpoint import StorageMark
@@ -49,14 +49,20 @@ class HeadOfficeLink:
         versions: MutableMapping[str, str],
         draw: Callable[[], float],
         storage: Callable[[], StorageMark] = lambda: StorageMark.OK,
+        take_up: Callable[[str], object] | None = None,
     ) -> None:
-        """``url`` and ``ca_file`` stand in for what enrolment pinned, where head office has moved."""
+        """``url`` and ``ca_file`` stand in for what enrolment pinned, where head office has moved.
+
+        ``take_up`` is told who this device is before anything is sealed or sent as it; None: the queue itself.
+        """
         self._keeper, self._receipts = keeper, receipts
         self._url, self._ca_file, self._timeouts = url, ca_file, timeouts
         self._device_serial, self._outbox, self._clock = device_serial, outbox, clock
         self._head_office_time, self._breaker = head_office_time, breaker
         self._free_disk_bytes, self._versions, self._draw = free_disk_bytes, versions, draw
         self._storage = storage
+        self._take_up = outbox.take_up if take_up is None else take_up
+        self._taken_up: str | None = None
         self._making = threading.Lock()
         self._made: tuple[Identity, HeadOfficeClient, Uploader] | None = None
 
@@ -126,13 +132,20 @@ class HeadOfficeLink:
             take=uploader.receipts.take,
         )
 
-    def enrol(self, url: str, token: str, ca_pem: str | None) -> None:
+    def enrol(
+        self, url: str, token: str, ca_pem: str | None, *, again: bool = False, leave_waiting: bool = False
+    ) -> None:
         """Turn a one-time token into the identity.
+
+        ``again`` puts it in the place of the one there is, which is kept beside it; the queue goes on with new chains.
+        ``leave_waiting`` does so although packets wait that only the one before can deliver.
 
         Raises
         ------
         AlreadyEnrolledError
-            There is one: a second would orphan what is queued.
+            There is one, and ``again`` was not said: a second would orphan what is queued.
+        PacketsWaitingError
+            Something is queued that it would orphan.
         NotSetUpError
             No certificate authority was given, and none is set.
         AddressError, EnrolmentTokenError, AuthorityFileError, DeviceSerialError
@@ -140,9 +153,14 @@ class HeadOfficeLink:
         HeadOfficeError, IdentityError
             By cause.
         """
-        if self._keeper.folder.exists():
+        there = self._keeper.folder.exists()
+        if there and not again:
             raise AlreadyEnrolledError(str(self._keeper.folder))
-        with self._authority(ca_pem) as ca_file:
+        waiting = sum(lane.ready - lane.former for lane in self._outbox.counts())
+        if waiting and not leave_waiting:
+            raise PacketsWaitingError(f"{waiting} in the queue")
+        aside = self._keeper.stepping_aside() if there else contextlib.nullcontext()
+        with self._authority(ca_pem) as ca_file, aside:
             enrolment.enrol(
                 url=url,
                 token=token,
@@ -153,12 +171,17 @@ class HeadOfficeLink:
                 stores=self._keeper.stores,
                 connect=lambda address, authority: HeadOfficeClient(address, authority, timeouts=self._timeouts),
             )
-        happening(_log, logging.INFO, "enrolled", url=url)
+        self._required()
+        happening(_log, logging.INFO, "enrolled", url=url, again=there)
 
     def _required(self) -> Identity:
         identity = self.identity()
         if identity is None:
             raise NotEnrolledError
+        if identity.device_id != self._taken_up:
+            # The folder of an identity may have been put there by hand, or just before the power went.
+            self._take_up(identity.device_id)
+            self._taken_up = identity.device_id
         return identity
 
     @contextlib.contextmanager

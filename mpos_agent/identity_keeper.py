@@ -6,9 +6,10 @@ Used by the sync thread, which alone talks to head office; any thread may ask wh
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from mpos_agent.log import happening
@@ -17,7 +18,8 @@ from sync import trust
 from sync.commands import Move
 from sync.edge import renewal
 from sync.edge.commands import CommandRefusedError
-from sync.edge.identity import Identity
+from sync.edge.files import flush_folder
+from sync.edge.identity import Identity, read_facts
 from sync.edge.identity_orders import IdentityOrders
 from sync.edge.key_stores import SIGNING, TLS, KeyStores
 from sync.edge.renewal import Client
@@ -89,6 +91,30 @@ class IdentityKeeper:
                 with contextlib.suppress(NoIdentityError):
                     self._identity = renewal.settle(self.folder, self.stores)
             return self._identity
+
+    @contextlib.contextmanager
+    def stepping_aside(self) -> Iterator[None]:
+        """While it lasts there is no identity, so that another can be asked for; without one it comes back.
+
+        It is kept in either case, as ``identity.former-DEVICE``: with it what was sealed under it can be delivered.
+        """
+        former = self._free_name(read_facts(self.folder).device_id)
+        with self._lock:
+            self._identity = None
+            self.folder.rename(former)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._identity = None
+                if not self.folder.exists():
+                    former.rename(self.folder)
+            flush_folder(self.folder.parent)
+
+    def _free_name(self, device_id: str) -> Path:
+        wanted = self.folder.with_name(f"{self.folder.name}.former-{device_id}")
+        more = (wanted.with_name(f"{wanted.name}-{number}") for number in itertools.count(2))
+        return next(path for path in itertools.chain((wanted,), more) if not path.exists())
 
     def learn(self, announced: bytes) -> None:
         """Take over head office's keys out of a verified receipt."""

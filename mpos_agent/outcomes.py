@@ -456,9 +456,19 @@ _AGENT: Mapping[str, Row] = {
         Exit.USAGE,
         409,
         "Mesin ini sudah terdaftar",
-        "tidak perlu apa-apa; pendaftaran baru hanya setelah antrean kosong dan mesin dihapus amannya",
+        "tidak perlu apa-apa; kalau memang harus didaftarkan ulang: mpos-agent enrol --again",
         "This machine is enrolled already",
-        "nothing to do; a new enrolment only after the queue is empty and the machine was wiped",
+        "nothing to do; where it has to be enrolled anew: mpos-agent enrol --again",
+    ),
+    "packets_waiting": Row(
+        Exit.USAGE,
+        409,
+        "Masih ada paket yang hanya dapat dikirim dengan pendaftaran yang lama",
+        "kirim dulu: mpos-agent outbox --send, atau mpos-agent stick export lalu impor tanda terimanya; "
+        "--leave-waiting membiarkannya di antrean, tidak terkirim",
+        "Packets wait that only the enrolment before can deliver",
+        "deliver them first: mpos-agent outbox --send, or mpos-agent stick export and import of its receipts; "
+        "--leave-waiting leaves them in the queue, undelivered",
     ),
     "stopping": Row(
         Exit.BUSY,

@@ -91,6 +91,16 @@ class QueueKeeper:
 
         return self._database.drain(begin)
 
+    def take_up(self, device_id: str) -> None:
+        """The machine is that device from now on; after another enrolment every lane begins a new chain."""
+
+        def follow(_: Transaction) -> None:
+            for begun in self._outbox.take_up(device_id):
+                self._begun(begun)
+                happening(_log, logging.WARNING, "former_enrolment", lane=begun.lane, waiting=begun.still_ready)
+
+        self._database.drain(follow)
+
     def open_again(self) -> None:
         """After the disk failed: see :meth:`sync.edge.database.Database.reopen`. Raises StorageError."""
         before = self._database.set_aside

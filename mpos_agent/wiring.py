@@ -166,6 +166,7 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
         versions=versions,
         draw=random.random,
         receipts=receipts,
+        take_up=queue.take_up,
     )
     closing = threading.Event()
     events = EventHub()
@@ -326,17 +327,19 @@ def make_folder(folder: Path, mode: int) -> None:
 # --- while no daemon runs ---
 
 
-def enrol_at_rest(settings: Settings, url: str, token: str, ca_pem: str | None) -> Site:
+def enrol_at_rest(
+    settings: Settings, url: str, token: str, ca_pem: str | None, *, again: bool, leave_waiting: bool
+) -> Site:
     """Enrol while no daemon runs, under the database's lock.
 
     Raises
     ------
-    AlreadyEnrolledError, NotSetUpError, HeadOfficeError, SyncError
+    AlreadyEnrolledError, PacketsWaitingError, NotSetUpError, HeadOfficeError, SyncError
     """
     make_folder(settings.agent.state_dir, 0o700)
     agent = build(settings)
     try:
-        return agent.enrol(url, token, ca_pem)
+        return agent.enrol(url, token, ca_pem, again=again, leave_waiting=leave_waiting)
     finally:
         agent.close()
 

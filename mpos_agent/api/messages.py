@@ -343,6 +343,10 @@ class EnrolRequest(Message):
     token: SecretStr
     ca_pem: str | None = Field(default=None, max_length=64 * 1024)
     """Head office's certificate authority; None: the one in ``upload.ca_file``."""
+    again: bool = False
+    """In place of the identity there is, which is kept beside the new one."""
+    leave_waiting: bool = False
+    """Although packets wait that only the identity before can deliver."""
 
 
 class EnrolReply(Message):

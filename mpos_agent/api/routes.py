@@ -149,7 +149,14 @@ def allow_sam_try(agent: AgentHere, _: Technician) -> dict[str, bool]:
 @router.post("/enrol")
 def enrol(agent: AgentHere, _: Technician, body: EnrolRequest) -> EnrolReply:
     """Turn a one-time token into this device's identity."""
-    return replies.enrolled(agent.enrol(body.url, body.token.get_secret_value(), body.ca_pem))
+    site = agent.enrol(
+        body.url,
+        body.token.get_secret_value(),
+        body.ca_pem,
+        again=body.again,
+        leave_waiting=body.leave_waiting,
+    )
+    return replies.enrolled(site)
 
 
 @router.get("/identity")

@@ -28,6 +28,12 @@ def enrol(
     ca_file: Annotated[
         Path | None, typer.Option(help="Head office's certificate authority (PEM), handed over with the token.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="In place of the enrolment there is; that one is kept beside it.")
+    ] = False,
+    leave_waiting: Annotated[
+        bool, typer.Option("--leave-waiting", help="Although packets wait that only the enrolment before can deliver.")
+    ] = False,
     config: ConfigOption = DEFAULT_SETTINGS,
     as_json: JsonOption = False,
     lang: LangOption = None,
@@ -40,9 +46,12 @@ def enrol(
     token = _token(token, enrol_token_file)
     try:
         with shell.client() as client:
-            made = client.post("/v1/enrol", {"url": url, "token": token, "ca_pem": ca_pem})
+            made = client.post(
+                "/v1/enrol",
+                {"url": url, "token": token, "ca_pem": ca_pem, "again": again, "leave_waiting": leave_waiting},
+            )
     except NoDaemonError:
-        made = _without_daemon(shell, url, token, ca_pem)
+        made = _without_daemon(shell, url, token, ca_pem, again=again, leave_waiting=leave_waiting)
     shell.give(made)
     site = made["site"]
     shell.say(
@@ -75,10 +84,13 @@ def _token(given: str | None, file: Path | None) -> str:
         raise ConfigError(file, "--enrol-token-file", "cannot be read", "give a file with the token alone") from error
 
 
-def _without_daemon(shell: Shell, url: str, token: str, ca_pem: str | None) -> dict[str, Any]:
+def _without_daemon(
+    shell: Shell, url: str, token: str, ca_pem: str | None, *, again: bool, leave_waiting: bool
+) -> dict[str, Any]:
     """With the database's own lock, so that a daemon that starts now has to wait."""
     # The daemon's libraries take a second to load; only this way needs them.
     from mpos_agent.api.replies import enrolled  # noqa: PLC0415
     from mpos_agent.wiring import enrol_at_rest  # noqa: PLC0415
 
-    return enrolled(enrol_at_rest(shell.settings, url, token, ca_pem)).model_dump(mode="json")
+    site = enrol_at_rest(shell.settings, url, token, ca_pem, again=again, leave_waiting=leave_waiting)
+    return enrolled(site).model_dump(mode="json")

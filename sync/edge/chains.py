@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sync.edge.database import Database, Row, Transaction
-from sync.envelope import FIRST_SEQ, NO_HASH, Lane
+from sync.envelope import FIRST_SEQ, NO_HASH, Lane, read_header
 from sync.errors import ChainError
 
 ROWS_AT_ONCE, ENVELOPES_AT_ONCE = 5_000, 64
@@ -35,6 +35,8 @@ class Chain:
     """Of ``total``, what no longer waits."""
     first_ready: int
     """No packet before this place waits."""
+    device_id: str | None
+    """Who signed its packets; None before the first enrolment."""
 
     @property
     def ready(self) -> int:
@@ -43,7 +45,8 @@ class Chain:
 
 
 _CHAIN = (
-    "SELECT c.id, lane, epoch, c.acked, c.purged, c.dead, c.held, c.left_bytes, first_ready, r.seq, r.digest, r.total"
+    "SELECT c.id, lane, epoch, c.acked, c.purged, c.dead, c.held, c.left_bytes, first_ready, c.device_id,"
+    " r.seq, r.digest, r.total"
     " FROM outbox_chains c LEFT JOIN outbox_rows r"
     " ON r.chain = c.id AND r.seq = (SELECT max(seq) FROM outbox_rows WHERE chain = c.id)"
 )
@@ -65,6 +68,12 @@ def of_lane(tx: Transaction, lane: Lane) -> list[Chain]:
     return [_from(row) for row in found.fetchall()]
 
 
+def of_this_device(tx: Transaction, lane: Lane) -> list[Chain]:
+    """The same without what was sealed under a former enrolment: head office takes that from the former device only."""
+    every = of_lane(tx, lane)
+    return [chain for chain in every if chain.device_id == every[-1].device_id]
+
+
 def find(tx: Transaction, lane: Lane, epoch: bytes) -> Chain | None:
     """The chain of that lane and epoch, if it is ours."""
     row = tx.execute(
@@ -74,9 +83,24 @@ def find(tx: Transaction, lane: Lane, epoch: bytes) -> Chain | None:
     return None if row is None else _from(row)
 
 
-def begin(tx: Transaction, lane: Lane, epoch: bytes) -> None:
-    """From now on packets of this lane go into a new chain."""
-    tx.execute("INSERT INTO outbox_chains (lane, epoch) VALUES (?, ?)", (lane.value, epoch))
+def begin(tx: Transaction, lane: Lane, epoch: bytes, device_id: str | None) -> None:
+    """From now on packets of this lane go into a new chain, signed by that device."""
+    tx.execute("INSERT INTO outbox_chains (lane, epoch, device_id) VALUES (?, ?, ?)", (lane.value, epoch, device_id))
+
+
+def take_up(tx: Transaction, lane: Lane, device_id: str) -> bool:
+    """Whether the chain that grows is that device's; one that is nobody's yet becomes it."""
+    growing = current(tx, lane)
+    if growing.device_id is not None:
+        return growing.device_id == device_id
+    sealed = tx.execute(
+        "SELECT bytes FROM outbox_envelopes e JOIN outbox_rows r ON r.id = e.id WHERE chain = ?"
+        " ORDER BY r.id DESC LIMIT 1",
+        (growing.id,),
+    ).fetchone()
+    owner = device_id if sealed is None else read_header(sealed["bytes"]).device_id
+    tx.execute("UPDATE outbox_chains SET device_id = ? WHERE lane = ? AND device_id IS NULL", (owner, lane.value))
+    return owner == device_id
 
 
 def advance(tx: Transaction, chain: int) -> None:
@@ -158,4 +182,5 @@ def _from(row: Row) -> Chain:
         held=row["held"],
         left_bytes=row["left_bytes"],
         first_ready=row["first_ready"],
+        device_id=row["device_id"],
     )

@@ -233,5 +233,10 @@ def _guards(schema: Schema) -> None:
     )
 
 
+def _owners(schema: Schema) -> None:
+    # Whose signature the packets of a chain carry: only that device can deliver them.
+    schema.execute("ALTER TABLE outbox_chains ADD COLUMN device_id TEXT")
+
+
 NAME = "outbox"
-STEPS: tuple[Callable[[Schema], None], ...] = (_rows, _stubs, _lanes, _counts, _receipts, _held, _apart)
+STEPS: tuple[Callable[[Schema], None], ...] = (_rows, _stubs, _lanes, _counts, _receipts, _held, _apart, _owners)

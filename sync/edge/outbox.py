@@ -66,6 +66,8 @@ class LaneCounts:
     """Of ``acked`` and ``purged``, those head office keeps in quarantine: stored there, and on nobody's desk."""
     dead: int
     oldest_ready_at: datetime | None
+    former: int = 0
+    """Of ``ready``, those sealed under a former enrolment: they wait, and this device cannot deliver them."""
     chains: int = 1
     """How many epochs this lane has had in this file."""
 
@@ -136,8 +138,28 @@ class Outbox:
         self._database, self._on_settled, self._random = database, on_settled, random
         self._clock = SystemClock() if clock is None else clock
         self._share = FairShare()
+        self._owner: str | None = None
         database.migrate(migrations.NAME, migrations.STEPS)
         database.prepare(self._begin_every_lane)
+
+    def take_up(self, device_id: str) -> tuple[NewChain, ...]:
+        """From now on packets are sealed and sent as this device; joins the caller's transaction.
+
+        After an enrolment under another name every lane begins a new chain: its packets name their device under their
+        signature, and head office takes each from that device only. What waits under the former name stays READY and
+        is not sent as this device. Gives the chains that were begun.
+        """
+
+        def follow(tx: Transaction) -> tuple[NewChain, ...]:
+            return tuple(
+                self._follow(tx, chains.current(tx, lane), device_id)
+                for lane in Lane
+                if not chains.take_up(tx, lane, device_id)
+            )
+
+        begun = self._database.drain(follow)
+        self._owner = device_id
+        return begun
 
     def put(self, packet_id: UUID, lane: Lane, seal: Callable[[ChainPosition], bytes]) -> OutboxRow:
         """Seal a packet into the next place of its lane and store it; joins the caller's transaction.
@@ -171,6 +193,8 @@ class Outbox:
             if not _names(envelope, position):
                 read_header(envelope)  # says what else it is, where it is no envelope at all
                 raise ChainError("sealed for another place in the chain")
+            if self._owner is not None and self._owner.encode() not in envelope[:HEADER_WITHIN]:
+                raise ChainError("sealed as another device than the one enrolled now")
             digest, size, now = envelope_digest(envelope), len(envelope), self._clock.utc()
             now_ms = milliseconds(now)
             row_id = tx.execute(
@@ -228,7 +252,7 @@ class Outbox:
         """READY rows of a lane behind ``after_id``, oldest first, without their envelopes."""
         with self._database.transaction() as tx:
             found: list[OutboxRow] = []
-            for chain in chains.of_lane(tx, lane):
+            for chain in chains.of_this_device(tx, lane):
                 found += self._ready(tx, chain, most - len(found), after_id)
             return found
 
@@ -330,13 +354,16 @@ class Outbox:
             ended = chains.current(tx, lane)
             if ending is not None and ended.epoch != ending:
                 return None
-            begun = self._random(EPOCH_BYTES)
-            chains.begin(tx, lane, begun)
-            return NewChain(
-                lane=lane, ended=ended.epoch, last_seq=ended.next_seq - 1, still_ready=ended.ready, begun=begun
-            )
+            return self._follow(tx, ended, ended.device_id)
 
         return self._database.drain(follow)
+
+    def _follow(self, tx: Transaction, ended: Chain, device_id: str | None) -> NewChain:
+        begun = self._random(EPOCH_BYTES)
+        chains.begin(tx, ended.lane, begun, device_id)
+        return NewChain(
+            lane=ended.lane, ended=ended.epoch, last_seq=ended.next_seq - 1, still_ready=ended.ready, begun=begun
+        )
 
     def counts(self) -> tuple[LaneCounts, ...]:
         """How each lane stands, all of one moment."""
@@ -380,7 +407,7 @@ class Outbox:
         with self._database.transaction() as tx:
             for lane in Lane:
                 if not chains.of_lane(tx, lane):
-                    chains.begin(tx, lane, self._random(EPOCH_BYTES))
+                    chains.begin(tx, lane, self._random(EPOCH_BYTES), self._owner)
 
     def _due_of(
         self, tx: Transaction, lane: Lane, now: datetime, limit_bytes: int, most: int, *, however_early: bool
@@ -391,7 +418,7 @@ class Outbox:
         """
         due: list[OutboxRow] = []
         room = limit_bytes
-        for chain in chains.of_lane(tx, lane):
+        for chain in chains.of_this_device(tx, lane):
             for row in self._ready(tx, chain, most - len(due)):
                 if room < 0 or not (however_early or has_come(row.next_at, now)):
                     break
@@ -442,13 +469,14 @@ class Outbox:
     def _lane_counts(self, tx: Transaction, lane: Lane) -> LaneCounts:
         every = chains.of_lane(tx, lane)
         growing = every[-1]
-        oldest = [row.queued_at for chain in every for row in self._ready(tx, chain, 1)]
+        oldest = [row.queued_at for chain in chains.of_this_device(tx, lane) for row in self._ready(tx, chain, 1)]
         return LaneCounts(
             lane=lane,
             epoch=growing.epoch,
             next_seq=growing.next_seq,
             head_hash=growing.head_hash,
             ready=sum(chain.ready for chain in every),
+            former=sum(chain.ready for chain in every if chain.device_id != growing.device_id),
             ready_bytes=sum(chain.total - chain.left_bytes for chain in every),
             acked=sum(chain.acked for chain in every),
             purged=sum(chain.purged for chain in every),

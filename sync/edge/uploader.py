@@ -162,7 +162,7 @@ class Uploader:
                 epoch=counts.epoch,
                 next_seq=counts.next_seq,
                 head_hash=counts.head_hash,
-                depth=counts.ready,
+                depth=counts.ready - counts.former,
                 oldest_age_s=_age_s(counts.oldest_ready_at, now),
             )
             for counts in self._outbox.counts()
