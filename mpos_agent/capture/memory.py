@@ -16,11 +16,12 @@ from mpos_agent.capture.ridge_relief import Relief, likeness, relief_of
 
 FORGET_S = 300.0
 """How long the last finger's place is remembered: the next member has sat down by then, and grease has dried."""
-ALIKE = 0.4
-"""Between what two placements of one finger reach (0.14) and what its grease does (0.6)."""
+ALIKE, RESTING_ALIKE = 0.5, 0.6
+"""Between what two placements of one finger reach within that way (real prints: 0.41 at most) and what its grease does
+(0.67 and more), or a finger that was not lifted (nearly 1)."""
 PALE = 0.5
 """Ridges this much shallower than the finger's own are its grease; deeper ones are the finger itself."""
-NEAR_MM, RESTING_MM = 0.3, 0.8
+NEAR_MM, RESTING_MM = 0.3, 0.5
 """How far grease seems to move (it does not; the picture is cut to pixels), and a finger that rests."""
 _DIGESTS = 1024
 """Pictures of some days at a busy counter."""
@@ -64,7 +65,8 @@ class PictureMemory:
                 return Seen.NEW
             now = relief_of(image)
             try:
-                if likeness(self._last, now, RESTING_MM if resting else NEAR_MM) < ALIKE:
+                reach, alike = (RESTING_MM, RESTING_ALIKE) if resting else (NEAR_MM, ALIKE)
+                if likeness(self._last, now, reach) < alike:
                     return Seen.NEW
                 depth = float(now.levels[self._last.ridged].std())
                 return Seen.LEFTOVER if depth < PALE * self._last.depth else Seen.STAYS

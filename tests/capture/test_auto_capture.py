@@ -84,6 +84,13 @@ def test_grease_of_the_last_finger_is_no_finger(bench: Bench, touches: Touches) 
     assert bench.scanner.left(but=picture) == 0
 
 
+def test_grease_is_turned_away_as_often_as_it_is_seen(bench: Bench, touches: Touches) -> None:
+    """Where the last finger lay is known: the scanner may trigger on it again and again, and gets nothing for it."""
+    bench.take(touches["good"])
+    grease = [noisy(touches["grease"], seed) for seed in range(3)]
+    assert shows(bench.take(*grease, touches["again"]), touches["again"])
+
+
 def test_grease_as_strong_as_a_finger_is_no_finger(bench: Bench, touches: Touches) -> None:
     """Breath or light can make what was left as dark as the finger was. It still lies where the finger lay."""
     bench.take(touches["good"])

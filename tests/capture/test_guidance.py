@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from config.tables import load_tables
+from drivers.scanner.base import PlaceAgain
 from matcher.quality import QualityReason
 from mpos_agent.capture.guidance import Guidance, Prompter, guidance_for
+from mpos_agent.cli import scanner_workshop
 
 
 @pytest.mark.parametrize("guidance", list(Guidance), ids=lambda one: one.value)
@@ -54,3 +56,11 @@ def test_a_word_that_flickers_is_not_said() -> None:
     for guidance in [*wavering, *[Guidance.CENTRE] * 6, Guidance.HOLD]:
         prompter.say(guidance)
     assert told == [Guidance.PLACE_FINGER, Guidance.CENTRE]
+
+
+@pytest.mark.parametrize("missed", list(PlaceAgain), ids=lambda one: one.value)
+def test_every_touch_without_a_picture_has_its_sentences(missed: PlaceAgain) -> None:
+    """A claim and a technician's test both say what to do about it."""
+    text = load_tables().text(f"happened.PLACE_AGAIN_{missed.name}")
+    assert text.id != text.en
+    assert missed.value in scanner_workshop._AGAIN
