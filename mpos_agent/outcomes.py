@@ -193,6 +193,22 @@ _DEVICE: Mapping[str, Row] = {
         "The scanner's response key cannot be used",
         "use another scanner; technician: check the file of scanner.uru4000.response_key_file",
     ),
+    "vendor_library": Row(
+        Exit.DEVICE,
+        503,
+        "Pustaka pabrikan pemindai tidak dapat dipakai",
+        "pakai pemindai lain; teknisi: periksa berkas scanner.vendor.library dan pasang ulang",
+        "The library of the scanner's maker cannot be used",
+        "use another scanner; technician: check the file of scanner.vendor.library and install it anew",
+    ),
+    "vendor_library_died": Row(
+        Exit.DEVICE,
+        503,
+        "Pustaka pabrikan pemindai berhenti mendadak",
+        "coba lagi; bila terulang, cabut dan pasang pemindai, lalu hubungi pabrikannya",
+        "The library of the scanner's maker crashed",
+        "try again; if it happens again, unplug and plug the scanner, then ask its maker",
+    ),
     "target_unclear": Row(
         Exit.DEVICE,
         422,

@@ -181,6 +181,7 @@ def test_the_wheel_runs_without_the_sources_and_without_the_development_tools(tm
         archive.extractall(tmp_path / "installed")
     assert not [name for name in names if name.startswith(("tests/", "bench/"))]
     assert "config/defaults.toml" in names
+    assert "drivers/scanner/vendor/mpos_scanner.h" in names
     script = "import sys; import mpos_agent.cli.main, head_office.cli, matcher.cli.main; print(mpos_agent.__file__)"
     ran = subprocess.run(
         [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r}); {script}"],

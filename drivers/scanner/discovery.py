@@ -121,6 +121,12 @@ def _zfm(wanted: Wanted) -> list[ScannerSource]:
     return find(wanted.zfm_port, wanted.calibrations)
 
 
+def _vendor(wanted: Wanted) -> list[ScannerSource]:
+    from drivers.scanner.vendor_library import find  # noqa: PLC0415 - see above
+
+    return find(wanted.vendor_library, wanted.calibrations)
+
+
 def _virtual(wanted: Wanted) -> list[ScannerSource]:
     from drivers.scanner.virtual import find  # noqa: PLC0415 - see above
 
@@ -134,6 +140,7 @@ DRIVERS: Mapping[str, Callable[[Wanted], list[ScannerSource]]] = {
     "zfm": _zfm,
     "uvc": _uvc,
     "sbi": _sbi,
+    "vendor": _vendor,
     "virtual": _virtual,
 }
 """By name, in the order in which they are preferred."""

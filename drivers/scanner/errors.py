@@ -57,3 +57,16 @@ class TargetUnclearError(DeviceError):
 
     def __init__(self, detail: str) -> None:
         super().__init__("calibration target", "measure", detail)
+
+
+class LibraryUnusableError(DeviceError):
+    """A maker's library is there but cannot be loaded, or does not offer what the header asks for."""
+
+    code = "vendor_library"
+
+
+class LibraryDiedError(DeviceError):
+    """A maker's library crashed; its process is gone, the agent goes on."""
+
+    code = "vendor_library_died"
+    retryable = True

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from drivers.errors import DeviceBusyError, DeviceError, DeviceNotFoundError, DeviceRemovedError
-from drivers.scanner import nb1010, upektc_img, uru4000
+from drivers.scanner import nb1010, upektc_img, uru4000, vendor_library
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerSource
 from drivers.scanner.calibration import Calibration, Calibrations
 from drivers.scanner.nb1010_forged import ForgedNb1010
@@ -28,6 +28,7 @@ from drivers.scanner.zfm import ZfmSource
 from drivers.scanner.zfm_simulator import ZfmSimulator
 from tests.contract.sbi_rig import PlayedService
 from tests.drivers.scanner.played_camera import PlayedCamera
+from tests.drivers.scanner.played_library import PlayedLibrary, compiled
 
 LONG_S = 60.0
 """A wait that a test never sits out: something ends it, or the test's own time limit does."""
@@ -172,6 +173,38 @@ class UvcRig(Rig):
         self.camera.unplug()
 
 
+class VendorRig(Rig):
+    """A maker's library, compiled from C, that shows live frames."""
+
+    abilities = frozenset({"exact", "brief", "blank", "unplug", "busy", "stream"})
+
+    def __init__(self, folder: Path) -> None:
+        self.played = PlayedLibrary(compiled(folder))
+        self.played.stream()
+        (self._listed,) = vendor_library.find(self.played.library)
+
+    def source(self) -> ScannerSource:
+        return self._listed
+
+    def place(self, pixels: NDArray[np.uint8]) -> None:
+        self.played.place(pixels)
+
+    def lift(self) -> None:
+        self.played.lift()
+
+    def touch_briefly(self) -> None:
+        self.played.touch_briefly()
+
+    def unplug(self) -> None:
+        self.played.unplug()
+
+    def plug(self) -> None:
+        self.played.plug()
+
+    def close(self) -> None:
+        self.played.close()
+
+
 class UsbRig(Rig):
     """A forged USB scanner on a replayed port."""
 
@@ -284,6 +317,7 @@ RIGS: tuple[Callable[[Path], Rig], ...] = (
     StreamingRig,
     ZfmRig,
     UvcRig,
+    VendorRig,
     Uru4000Rig,
     Nb1010Rig,
     SbiRig,
