@@ -79,9 +79,7 @@ def _descrambling() -> None:
         uru4000_picture.read_picture(data, lambda number: 0x544409D6 + number)
         times.append((time.perf_counter() - started) * 1000)
     first, rest = times[0], sorted(times[1:])
-    print(
-        f"descrambling one picture of 384x290: {rest[len(rest) // 2]:.2f} ms (slowest {rest[-1]:.2f}, first {first:.1f})"
-    )
+    print(f"descrambling a picture: {rest[len(rest) // 2]:.2f} ms (slowest {rest[-1]:.2f}, first {first:.1f})")
 
 
 def _share(recording: Recording) -> None:

@@ -49,6 +49,9 @@ MOST_EVENTS = 256
 """Unread events that are kept; a person causes two in a touch."""
 UDEV_RULES = "systemd/70-mpos-scanners.rules"
 
+UNSUPPORTED = RuntimeError
+"""A subclass of it is how pyusb says that this system has no such call."""
+
 Handle = Any
 """pyusb has no types; what a back end gives is handed back to it untouched."""
 Bytes = array.array  # pyusb reads into arrays of this module only
@@ -303,7 +306,7 @@ class UsbLink:
             return
         self._closing = True
         # A device that is gone has released its interface by itself.
-        with contextlib.suppress(usb.core.USBError, NotImplementedError):
+        with contextlib.suppress(usb.core.USBError, UNSUPPORTED):
             self._backend.release_interface(self._handle, self._interface)
         self.clock.notify()
         for thread in self._threads:
@@ -467,7 +470,7 @@ def _claim(backend: IBackend, handle: Handle, interface: int) -> None:
         if error.errno != errno.EBUSY:
             raise
         # Not every back end can tell or detach; a driver of the kernel may hold it, or another program.
-        with contextlib.suppress(usb.core.USBError, NotImplementedError):
+        with contextlib.suppress(usb.core.USBError, UNSUPPORTED):
             if backend.is_kernel_driver_active(handle, interface):
                 backend.detach_kernel_driver(handle, interface)
         backend.claim_interface(handle, interface)
