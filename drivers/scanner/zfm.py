@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import DeviceError, DeviceNotFoundError, DeviceProtocolError, DeviceTimeoutError
-from drivers.scanner.base import FingerImage, PlaceAgain, Scanner, ScannerInfo, ScannerSource, ScannerState
+from drivers.scanner.base import FingerImage, PlaceAgain, Prompt, Scanner, ScannerInfo, ScannerSource, ScannerState
 from drivers.scanner.calibration import Calibration, Calibrations, apply
 from drivers.scanner.errors import NotCalibratedError, NotConfiguredError
 from drivers.scanner.serial_transport import SerialPort, SerialTransport, usb_ports
@@ -179,14 +179,20 @@ class ZfmScanner(Scanner):
 
     def _capture(self, until: float, stop: threading.Event) -> FingerImage | PlaceAgain:
         self._end_what_was_sent()
-        failed = False
+        failed, prompted = False, None
         while not stop.is_set():
+            awaited = Prompt.LIFT if self._pictured else Prompt.PLACE
+            if awaited is not prompted and self.prompt is not None:
+                self.prompt(awaited)
+            prompted = awaited
             status = self._ask(Command.GEN_IMG)
             failed = status == Status.CAPTURE_FAILED
             if status == Status.NO_FINGER:
                 self._pictured = False
             elif status == Status.OK and not self._pictured:
                 self._pictured = True
+                if self.prompt is not None:
+                    self.prompt(Prompt.HOLD)
                 return self._fetch(stop)
             elif status not in (Status.OK, Status.CAPTURE_FAILED):
                 raise DeviceProtocolError(self._name, Command.GEN_IMG.name, f"answered {status_name(status)}")

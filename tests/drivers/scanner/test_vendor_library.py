@@ -298,6 +298,37 @@ def test_the_header_and_the_program_agree(tmp_path: Path) -> None:
     assert [int(word) for word in told.split()] == ours
 
 
+MAKER_API = """
+typedef void *maker_handle;
+int Maker_Count(void);
+const char *Maker_Path(int number);
+const char *Maker_Serial(int number);
+int Maker_Open(const char *path, maker_handle *device);
+int Maker_IsFinger(maker_handle device);
+int Maker_GetImage(maker_handle device, unsigned char *pixels);
+void Maker_Close(maker_handle device);
+"""
+
+
+def test_the_example_of_the_guide_compiles(tmp_path: Path) -> None:
+    """A maker begins with it: it fits the header, without a warning."""
+    compiled(tmp_path)  # skips where no compiler is
+    guide = (HEADER_FOLDER.parents[2] / "docs" / "vendor-library.md").read_text()
+    (example,) = re.findall(r"```c\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "maker_api.h").write_text(MAKER_API)
+    (tmp_path / "shim.c").write_text(example)
+    strict = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-fPIC", "-shared", "-fvisibility=hidden"]
+    made = tmp_path / "libmpos_maker.so"
+    subprocess.run(
+        ["cc", *strict, "-I", str(HEADER_FOLDER), "-I", str(tmp_path), "-o", str(made), str(tmp_path / "shim.c")],
+        check=True,
+        timeout=60,
+    )
+    exported = subprocess.run(["nm", "-D", "--defined-only", str(made)], check=True, capture_output=True, timeout=10)
+    names = set(re.findall(r"mpos_scanner_(\w+)", exported.stdout.decode()))
+    assert set(vendor_worker.NEEDED) <= names
+
+
 def test_every_result_of_the_header_is_known() -> None:
     """A result added to the header and forgotten in the program would be told as a number."""
     header = (HEADER_FOLDER / "mpos_scanner.h").read_text()

@@ -22,7 +22,7 @@ from drivers.errors import (
     DeviceRemovedError,
     DeviceTimeoutError,
 )
-from drivers.scanner.base import FingerImage, PlaceAgain, Scanner, ScannerState
+from drivers.scanner.base import FingerImage, PlaceAgain, Prompt, Scanner, ScannerState
 from drivers.scanner.calibration import Calibration, none_measured
 from drivers.scanner.errors import NotCalibratedError, NotConfiguredError
 from drivers.scanner.serial_transport import usb_ports
@@ -235,6 +235,19 @@ def test_stopping_in_the_middle_of_a_picture_leaves_the_next_one_whole(tmp_path:
             module.lift()
             assert scanner.capture(0.1) is PlaceAgain.NO_FINGER
         assert Command.UP_IMAGE in module.commands
+
+
+def test_the_member_is_told_what_is_waited_for(module: ZfmSimulator) -> None:
+    """Place, hold while the picture comes, lift before the next one: each said once."""
+    told: list[Prompt] = []
+    module.place(RIDGES)
+    with open_raw(module) as scanner:
+        scanner.prompt = told.append
+        assert isinstance(scanner.capture(LONG_S), FingerImage)
+        assert scanner.capture(0.1) is PlaceAgain.LIFT_FIRST
+        module.lift()
+        assert scanner.capture(0.1) is PlaceAgain.NO_FINGER
+    assert told == [Prompt.PLACE, Prompt.HOLD, Prompt.LIFT, Prompt.LIFT, Prompt.PLACE]
 
 
 def test_noise_before_an_answer_is_passed_over(tmp_path: Path) -> None:
