@@ -25,6 +25,7 @@ from drivers.scanner.uru4000_forged import ForgedUru4000
 from drivers.scanner.usb_replay import ReplayedUsb
 from drivers.scanner.virtual_server import VirtualScannerServer
 from drivers.scanner.zfm_simulator import ZfmSimulator
+from tests.drivers.scanner.played_library import PlayedLibrary, compiled
 
 MEASURED = Calibration(500, 500, source="target", measured_on=datetime.date(2026, 11, 20))
 
@@ -217,6 +218,25 @@ class UvcCounter(Counter):
             self._next += 1
 
 
+class VendorCounter(Counter):
+    """A maker's closed library in a process of its own, compiled from C; it shows live frames."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._library = PlayedLibrary(compiled(folder))
+        self.opened.callback(self._library.close)
+        self._library.stream()
+
+    def settings(self) -> dict[str, Any]:
+        return {"driver": "vendor", "vendor": {"library": str(self._library.library)}}
+
+    def place(self, pixels: NDArray[np.uint8]) -> None:
+        self._library.place(pixels)
+
+    def lift(self) -> None:
+        self._library.lift()
+
+
 COUNTERS: tuple[Callable[[Path], Counter], ...] = (
     VirtualCounter,
     StreamingCounter,
@@ -224,4 +244,5 @@ COUNTERS: tuple[Callable[[Path], Counter], ...] = (
     ZfmCounter,
     SbiCounter,
     UvcCounter,
+    VendorCounter,
 )
