@@ -238,5 +238,12 @@ def _owners(schema: Schema) -> None:
     schema.execute("ALTER TABLE outbox_chains ADD COLUMN device_id TEXT")
 
 
+def _older_receipts(schema: Schema) -> None:
+    # The newest export to a stick when head office asked for the packet again: receipts up to it are of before.
+    schema.execute("ALTER TABLE outbox_rows ADD COLUMN resent_after INTEGER")
+
+
 NAME = "outbox"
-STEPS: tuple[Callable[[Schema], None], ...] = (_rows, _stubs, _lanes, _counts, _receipts, _held, _apart, _owners)
+STEPS: tuple[Callable[[Schema], None], ...] = (
+    _rows, _stubs, _lanes, _counts, _receipts, _held, _apart, _owners, _older_receipts,
+)  # fmt: skip

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sync import cbor
 from sync.checkpoint import MAX_BATCH_BYTES
-from sync.edge import chains, migrations, settlement
+from sync.edge import chains, exports, migrations, settlement
 from sync.edge.backoff import has_come
 from sync.edge.chains import Chain
 from sync.edge.clock import Clock, SystemClock
@@ -140,6 +140,7 @@ class Outbox:
         self._share = FairShare()
         self._owner: str | None = None
         database.migrate(migrations.NAME, migrations.STEPS)
+        exports.prepare(database)
         database.prepare(self._begin_every_lane)
 
     def take_up(self, device_id: str) -> tuple[NewChain, ...]:
@@ -261,11 +262,14 @@ class Outbox:
         found = self._database.read("SELECT bytes FROM outbox_envelopes WHERE id = ?", (row_id,))
         return bytes(found[0]["bytes"]) if found else None
 
-    def settle(self, receipt: VerifiedReceipt) -> Settlement:
-        """Take over what head office has signed for, in one transaction; see settlement.py."""
+    def settle(self, receipt: VerifiedReceipt, export: int | None = None) -> Settlement:
+        """Take over what head office has signed for, in one transaction; see settlement.py.
+
+        ``export`` is the running number of the stick the receipt answers, perhaps long ago.
+        """
 
         def take_over(tx: Transaction) -> Settlement:
-            settled = settlement.settle(tx, receipt, milliseconds(self._clock.utc()))
+            settled = settlement.settle(tx, receipt, milliseconds(self._clock.utc()), export)
             for row in (*settled.acked, *settled.dead):
                 self._on_settled(row)
             return settled
@@ -310,7 +314,8 @@ class Outbox:
         """Let places wait again whose packets head office no longer has, and says so under its signature.
 
         Only what is still here can be: acknowledged and not purged, or refused. What was said of it before is
-        cleared; the receipt that said it stays in the file. Joins the caller's transaction.
+        cleared; the receipt that said it stays in the file. So may a stick with a copy of it: what answers an export
+        made until now settles none of these places again. Joins the caller's transaction.
         """
 
         def ask_again(tx: Transaction) -> Resent:
@@ -326,6 +331,10 @@ class Outbox:
                     place,
                 )
             }
+            tx.execute(
+                "UPDATE outbox_rows SET resent_after = ? WHERE chain = ? AND seq BETWEEN ? AND ?",
+                (exports.last_number(tx), *place),
+            )
             again = tx.execute(
                 "UPDATE outbox_rows SET state = 'READY', resends = resends + 1, attempts = 0, next_at_ms = 0,"
                 " last_error = NULL, verdict = NULL, reason = NULL, receipt_no = NULL, stored_at_ms = NULL,"

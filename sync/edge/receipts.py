@@ -40,12 +40,13 @@ class Receipts:
         """``on_trust`` is given head office's new keys where a receipt brings some."""
         self._outbox, self._frozen, self._commands, self._on_trust = outbox, frozen, commands, on_trust
 
-    def take(self, receipt: VerifiedReceipt) -> Answer:
+    def take(self, receipt: VerifiedReceipt, export: int | None = None) -> Answer:
         """Settle the queue against it, note what is frozen, take new keys, carry out what it asks.
 
+        ``export`` is the running number of the stick it answers; None: it answers a round that was made just now.
         Raises what the disk raises; packets that were settled until then stay so.
         """
-        settlement = self._outbox.settle(receipt)
+        settlement = self._outbox.settle(receipt, export)
         if self._frozen is not None:
             self._frozen.note(receipt.content)
         trust = receipt.content.trust

@@ -23,6 +23,8 @@ from sync.records import milliseconds
 
 OTHER_BYTES = "other_bytes"
 """A verdict on this place, and not on what is stored in it."""
+OLDER_RECEIPT = "older_receipt"
+"""Head office asked for the packet again after it had signed this."""
 NOT_IN_RECEIPT = "not_in_receipt"
 """Sent, and no verdict named it: nothing could be read of it."""
 SUCCESSOR_FIRST = "successor_first"
@@ -45,8 +47,12 @@ class Settlement:
     another with its key, was restored or cloned."""
 
 
-def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int) -> Settlement:
-    """Take over, inside the caller's transaction, what head office has signed for."""
+def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int, export: int | None = None) -> Settlement:
+    """Take over, inside the caller's transaction, what head office has signed for.
+
+    ``export`` is the running number of the stick it answers: what head office asked for again since then it has lost
+    since then, whatever it signed before.
+    """
     acked: list[OutboxRow] = []
     dead: list[OutboxRow] = []
     left: dict[int, str] = {}
@@ -54,13 +60,15 @@ def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int) -> Settlement
     evidence = _Evidence(tx, receipt, now_ms)
     for verdict in receipt.content.verdicts:
         row = tx.execute(
-            "SELECT r.id, chain, digest, bytes FROM outbox_rows r JOIN outbox_chains c ON c.id = chain"
+            "SELECT r.id, chain, digest, resent_after, bytes FROM outbox_rows r JOIN outbox_chains c ON c.id = chain"
             " JOIN outbox_envelopes e ON e.id = r.id WHERE lane = ? AND epoch = ? AND seq = ? AND state = 'READY'",
             (verdict.lane.value, verdict.epoch, verdict.seq),
         ).fetchone()
         if row is None:
             continue  # settled by an earlier receipt, or never ours
-        if not _is_over_ours(row, verdict):
+        if export is not None and row["resent_after"] is not None and export <= row["resent_after"]:
+            left[row["id"]] = OLDER_RECEIPT
+        elif not _is_over_ours(row, verdict):
             left[row["id"]] = OTHER_BYTES
         elif verdict.verdict.in_custody:
             _acknowledge(tx, row["id"], verdict, evidence.row_id(), now_ms)

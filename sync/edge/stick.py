@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sync.checkpoint import MAX_PACKETS, Checkpoint, sign_batch
+from sync.edge import exports
 from sync.edge.clock import Clock
-from sync.edge.database import Database, Schema, Transaction
+from sync.edge.database import Database, Transaction
 from sync.edge.outbox import Outbox
 from sync.edge.receipts import Answer
 from sync.edge.uploader import Trust
@@ -76,14 +77,14 @@ class Stick:
         clock: Clock,
         *,
         checkpoint: Callable[[], Checkpoint],
-        take: Callable[[VerifiedReceipt], Answer],
+        take: Callable[[VerifiedReceipt, int], Answer],
     ) -> None:
         """``checkpoint`` states where the device stands, with a fresh nonce; ``take`` is what a round does with a
-        receipt once it is verified.
+        receipt once it is verified, and is given the running number of the export it answers.
         """
         self._database, self._outbox, self._signer, self._trust, self._clock = database, outbox, signer, trust, clock
         self._checkpoint, self._take = checkpoint, take
-        prepare(database)
+        exports.prepare(database)
 
     def next_file(self, after: Position = START) -> Exported | None:
         """The next file of an export that has come to ``after``; None when everything waiting is out.
@@ -114,11 +115,11 @@ class Stick:
         if said.device_id != self._trust.device_id:
             return ReceiptTaken(Brought.OTHER_DEVICE)
         verified = verify_receipt(receipt, self._trust.receipt_keys, self._trust.device_id, said.nonce)
-        known = self._database.read("SELECT answered_at_ms FROM stick_exports WHERE nonce = ?", (said.nonce,))
+        known = self._database.read("SELECT number, answered_at_ms FROM stick_exports WHERE nonce = ?", (said.nonce,))
         if not known:
             raise StickUnanswerableError("this receipt answers an export that is no longer remembered")
         # Custody first: were the mark lost, the same receipt would be taken once more and change nothing.
-        answer = self._take(verified)
+        answer = self._take(verified, known[0]["number"])
         self._mark_answered(said.nonce)
         again = known[0]["answered_at_ms"] is not None and not (answer.settlement.acked or answer.settlement.dead)
         return ReceiptTaken(Brought.KNOWN if again else Brought.SETTLED, answer)
@@ -161,23 +162,6 @@ class Stick:
             if len(chosen) == MAX_PACKETS:
                 break
         return chosen, reached
-
-
-def prepare(database: Database) -> None:
-    """Make the table, where it is not there yet."""
-    database.migrate("stick", STEPS)
-
-
-def _exports(schema: Schema) -> None:
-    schema.execute(
-        "CREATE TABLE stick_exports ("
-        " number INTEGER PRIMARY KEY AUTOINCREMENT,"
-        " nonce BLOB NOT NULL UNIQUE, exported_at_ms INTEGER NOT NULL, packets INTEGER NOT NULL,"
-        " answered_at_ms INTEGER) STRICT"
-    )
-
-
-STEPS: tuple[Callable[[Schema], None], ...] = (_exports,)
 
 
 def position_from_text(text: str) -> Position:

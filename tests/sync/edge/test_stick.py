@@ -216,3 +216,40 @@ def test_a_position_survives_being_written_down() -> None:
     for nonsense in ("core", "core:-1", "core:x", "elsewhere:1", "core:" + "9" * 19):
         with pytest.raises(ValueError):  # noqa: PT011 - the route turns any of them into one answer
             position_from_text(nonsense)
+
+
+def test_a_receipt_of_before_head_office_lost_the_packets_does_not_settle_them_again(desk: Desk, stick: Stick) -> None:
+    """A copy of it on a stick would empty the queue, and nobody would have the claims."""
+    for number in range(3):
+        desk.put(number)
+    (made,) = export(stick)
+    receipt = desk.office.receive(made.body)
+    stick.bring(receipt)
+    # Head office is put back to last night, and asks for what it no longer has.
+    desk.office.stored.clear()
+    epoch = desk.outbox.counts()[0].epoch
+    assert desk.outbox.resend(Lane.CORE, epoch, 1, 3).again == 3
+    answer = stick.bring(receipt).answer
+    assert answer is not None
+    assert (answer.settlement.acked, set(answer.settlement.left.values())) == ((), {"older_receipt"})
+    assert {row.state for row in desk.outbox.rows()} == {RowState.READY}
+    # An export of now, and a round, count.
+    (later,) = export(stick)
+    assert stick.bring(desk.office.receive(later.body)).brought is Brought.SETTLED
+    assert {row.state for row in desk.outbox.rows()} == {RowState.ACKED}
+    assert len(desk.office.everything()) == 3
+
+
+def test_a_packet_still_waiting_when_it_is_asked_for_is_not_settled_by_an_older_receipt(
+    desk: Desk, stick: Stick
+) -> None:
+    """Its receipt never came back, and head office has lost it meanwhile."""
+    desk.put(1)
+    (made,) = export(stick)
+    receipt = desk.office.receive(made.body)
+    desk.office.stored.clear()
+    assert desk.outbox.resend(Lane.CORE, desk.outbox.counts()[0].epoch, 1, 1).waiting == 1
+    stick.bring(receipt)
+    assert [row.state for row in desk.outbox.rows()] == [RowState.READY]
+    desk.uploader.round(now_please=True)
+    assert [row.state for row in desk.outbox.rows()] == [RowState.ACKED]
