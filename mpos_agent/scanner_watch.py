@@ -5,6 +5,7 @@ and looking opens nothing (``drivers/scanner/discovery.py``).
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from drivers.errors import DeviceError
@@ -12,16 +13,24 @@ from drivers.scanner.base import ScannerInfo, ScannerState
 from mpos_agent.events import EventHub, EventKind
 
 LOOK_S = 2.0
-"""Soon enough for a person with a plug in hand; a look costs some milliseconds."""
+"""Soon enough for a person with a plug in hand; a look at USB costs some milliseconds."""
+_SHARE = 20
+"""A look takes at most one part in so many of the time: a maker's library is asked in a process of its own."""
 _JOIN_S = 10.0
 """A look at every kind of scanner that hangs as long as it may takes less."""
 
 
 class ScannerWatch:
-    """Looks every two seconds in a thread of its own while events are read."""
+    """Looks every two seconds, or less often where a look is dear, in a thread of its own while events are read."""
 
-    def __init__(self, look: Callable[[], Sequence[ScannerInfo]], events: EventHub, every_s: float = LOOK_S) -> None:
-        self._look, self._events, self._every_s = look, events, every_s
+    def __init__(
+        self,
+        look: Callable[[], Sequence[ScannerInfo]],
+        events: EventHub,
+        every_s: float = LOOK_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._look, self._events, self._every_s, self._monotonic = look, events, every_s, monotonic
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scanner-watch", daemon=True)
 
@@ -38,11 +47,13 @@ class ScannerWatch:
     def _run(self) -> None:
         known: Mapping[str, ScannerInfo] | None = None
         trouble: str | None = None
-        while not self._stop.wait(self._every_s):
+        pause_s = self._every_s
+        while not self._stop.wait(pause_s):
             if not self._events.listened:
                 # Whoever listens next asks for the list and then hears of changes from there on.
-                known = None
+                known, pause_s = None, self._every_s
                 continue
+            began = self._monotonic()
             try:
                 now = {info.path: info for info in self._look()}
             except DeviceError as error:
@@ -53,6 +64,7 @@ class ScannerWatch:
                 now = {}
             else:
                 trouble = None
+            pause_s = max(self._every_s, _SHARE * (self._monotonic() - began))
             if known is not None:
                 self._tell(known, now)
             known = now
