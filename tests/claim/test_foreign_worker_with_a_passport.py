@@ -229,6 +229,25 @@ def test_expired_or_altered_passport_is_a_flag_not_a_stop(at_counter: Bench) -> 
     ]
 
 
+def test_another_claims_fingers_are_gone_when_a_passport_was_laid_down(at_counter: Bench) -> None:
+    """Whoever stands at the counter now is not the member whose e-KTP was read before."""
+    other = at_counter.identified()
+    claim = consented(at_counter)
+    at_counter.passports.append(record(face=None))
+    claim.read_passport(ZONE)
+    assert other.next_prompt.code == "CARD_SAME"
+    assert at_counter.leftovers() == []
+
+
+def test_enormous_picture_is_not_even_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its header alone decides."""
+    _, coded = cv2.imencode(".jp2", np.full((60, 48, 3), 90, np.uint8))
+    place = coded.tobytes().index(b"\xff\x4f\xff\x51") + 8
+    enormous = coded.tobytes()[:place] + b"\x00\x00\x08\x00" * 2 + coded.tobytes()[place + 8 :]
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("unpacked"))
+    assert as_jpeg(FaceImage(FaceCoding.JPEG2000, 48, 60, SensitiveBytes(enormous))) is None
+
+
 def test_jpeg2000_photo_reaches_the_screen_as_jpeg() -> None:
     """Most passports hold one; what is no picture, or claims to be enormous, is left out."""
     _, coded = cv2.imencode(".jp2", np.full((60, 48, 3), (40, 90, 200), np.uint8))

@@ -250,6 +250,19 @@ def test_passport_is_read_with_a_sam_beside_it_or_none_at_all() -> None:
             assert read_passport(card, HOLDER.key).holder == HOLDER.fields
 
 
+def test_waiting_for_a_passport_does_not_ask_for_a_sam_over_and_over() -> None:
+    """A minute of waiting is a hundred looks: the slots are asked once, and again when a reader comes."""
+    machine = _machine({"A 00 00": None, "B 01 00": None})
+    finder = ReaderFinder(machine)
+    reader = finder.card_alone()
+    for _ in range(5):
+        assert not reader.wait_for_card(0.0)
+    assert set(machine.opened.values()) == {1}
+    machine.plug("C 02 00", VirtualSam())
+    assert not reader.wait_for_card(0.0)
+    assert machine.opened["C 02 00"] == 1
+
+
 def test_every_model_is_known_by_its_own_name() -> None:
     """The table has what the drivers need of each model, and no name hides another."""
     for profile in profiles():

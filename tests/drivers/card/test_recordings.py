@@ -96,6 +96,7 @@ def test_masked_recording_holds_nothing_of_card_or_sam(tmp_path: Path, chip: Chi
     assert isinstance(outcome, CardRecord)
     assert [place for place, secret in enumerate(_secrets(chip)) if _in(text, secret)] == []
     assert '"answer": ' not in text
+    assert Recording.parse(text).opened[CARD].atr == without_number(chip.atr)
     bodies = {json.loads(line).get("body") for line in text.splitlines()} - {None}
     assert bodies == {f"02{file}" for file in ("7F0A", "6FF2", "6FF0")}
 

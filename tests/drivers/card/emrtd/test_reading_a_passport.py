@@ -17,6 +17,7 @@ from drivers.card.emrtd.mrz import MrzKey
 from drivers.card.emrtd.read import Authenticity, PassportStep, read_passport
 from drivers.card.errors import CardRemovedError, ChipAuthenticationError, ChipDataError, StatusWordError
 from drivers.card.pcsc import PcscReader
+from drivers.card.secure_messaging import seal_cryptogram
 from drivers.card.virtual.card import VirtualEktp
 from drivers.card.virtual.emulator import Emulator
 from drivers.card.virtual.faults import Faults
@@ -106,6 +107,34 @@ def test_wrong_zone_is_told_as_that_after_one_try() -> None:
         read_passport(RecordingConnection("C", card, tape), synthetic_holder(3).key)
     assert caught.value.retryable
     assert [apdu[1] for _, apdu, _ in tape].count(0x82) == 1
+
+
+@pytest.mark.parametrize("wrong", ["our number", "its own number", "MAC"])
+def test_chip_that_does_not_know_the_key_itself_is_not_believed(wrong: str) -> None:
+    """It must answer what was asked just now, under the same key: a recorded answer does not do."""
+    keys, challenge, ours = HOLDER.key.keys(), bytes(range(8)), bytes(8)
+    theirs = challenge + ours + bytes(16)
+    if wrong == "our number":
+        theirs = challenge + b"\x01" * 8 + bytes(16)
+    elif wrong == "its own number":
+        theirs = b"\x01" * 8 + ours + bytes(16)
+    sealed = seal_cryptogram(keys, theirs)
+    if wrong == "MAC":
+        sealed = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    chip = ScriptedConnection([challenge.hex() + "9000", sealed.hex() + "9000"])
+    with pytest.raises(ChipAuthenticationError):
+        open_by_bac(chip, HOLDER.key, bytes)
+
+
+def test_chip_that_says_another_holder_than_its_page_is_noted() -> None:
+    """The printed zone opened it, and DG1 names somebody else: evidence, for people to look at."""
+    passport, printed = VirtualPassport(HOLDER), synthetic_holder(2).key
+    passport._keys = printed.keys()
+    with InProcessReader(passport).connect() as card:
+        record = read_passport(card, printed)
+    assert record.holder == HOLDER.fields
+    assert record.warnings == ("dg1_differs_from_printed",)
+    record.wipe()
 
 
 def test_chip_without_basic_access_control_is_told_apart_from_a_wrong_zone() -> None:
