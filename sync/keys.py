@@ -21,6 +21,10 @@ MAX_SPKI_BYTES = 256
 """An Ed25519 SubjectPublicKeyInfo has 44 bytes, a P-256 one 91."""
 
 
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of the group of P-256 (SP 800-186, 3.2.1.3)."""
+
+
 class Algorithm(enum.IntEnum):
     """COSE signature algorithms in use, with their registered numbers (RFC 9053 section 2)."""
 
@@ -46,7 +50,7 @@ class Signer(Protocol):
         """16 bytes, see :func:`key_id`."""
 
     def sign(self, message: bytes) -> bytes:
-        """64 bytes as COSE carries them: for ES256 r and s side by side, never DER."""
+        """64 bytes as COSE carries them: for ES256 what :func:`es256` gives, never DER."""
 
 
 class SoftwareSigner:
@@ -65,8 +69,16 @@ class SoftwareSigner:
         """64 bytes; see :class:`Signer`."""
         if isinstance(self._private_key, ed25519.Ed25519PrivateKey):
             return self._private_key.sign(message)
-        r, s = decode_dss_signature(self._private_key.sign(message, ec.ECDSA(hashes.SHA256())))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        return es256(*decode_dss_signature(self._private_key.sign(message, ec.ECDSA(hashes.SHA256()))))
+
+
+def es256(r: int, s: int) -> bytes:
+    """An ECDSA signature as it is written here: r and the lower of s and n - s, 32 bytes each.
+
+    Both are good signatures (SEC 1, 4.1.4), so that anybody could make another envelope with another digest out of a
+    good one. Only the lower is taken.
+    """
+    return r.to_bytes(32, "big") + min(s, P256_ORDER - s).to_bytes(32, "big")
 
 
 def algorithm_of(public_key: PublicKey) -> Algorithm:
@@ -114,6 +126,8 @@ def is_signature(public_key: PublicKey, algorithm: Algorithm, signature: bytes, 
             public_key.verify(signature, message)
         else:
             r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+            if s > P256_ORDER // 2:
+                return False  # the other half of the same signature: see es256()
             public_key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         return False

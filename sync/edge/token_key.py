@@ -21,7 +21,7 @@ from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 from sync.edge.device_key import KeyPlace, KeyStore
 from sync.edge.files import read_private
 from sync.errors import DeviceKeyError, KeyStoreError, TokenPinError
-from sync.keys import Algorithm, PublicKey, key_id
+from sync.keys import Algorithm, PublicKey, es256, key_id
 
 LABEL = "mpos-agent"
 PIN_CREDENTIAL = "mpos-agent-pin"
@@ -196,7 +196,8 @@ class TokenDeviceKey:
             key = session.get_key(object_class=ObjectClass.PRIVATE_KEY, id=self._id)
             if self.algorithm is Algorithm.EDDSA:
                 return bytes(key.sign(message, mechanism=Mechanism.EDDSA))
-            return bytes(key.sign(hashlib.sha256(message).digest(), mechanism=Mechanism.ECDSA))
+            made = bytes(key.sign(hashlib.sha256(message).digest(), mechanism=Mechanism.ECDSA))
+            return es256(int.from_bytes(made[:32], "big"), int.from_bytes(made[32:], "big"))
 
         with _no_such_key(self._token, self._id):
             return self._token.use(make)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from head_office.errors import (
     BadRequestError,
@@ -19,10 +20,12 @@ from head_office.errors import (
     UnknownVersionError,
 )
 from head_office.ingest import Ingest
+from head_office.keys.recipients import load_recipients
 from head_office.moment import to_ms
 from sync import cbor
 from sync.envelope import NO_HASH, Lane, envelope_digest
 from sync.envelope import seal as wire_seal
+from sync.keys import P256_ORDER
 from sync.receipt import Verdict
 from tests.head_office.conftest import Office
 from tests.head_office.device import Device, claim_packet
@@ -331,6 +334,17 @@ def test_rotten_bytes_wait_on_the_device_until_a_claim_stands_behind_them(office
     behind = device.seal(number=2)
     assert office.verdicts(device, behind) == [(Verdict.RETRY_LATER, "gap")]
     assert office.verdicts(device, spoilt, behind) == [(Verdict.QUARANTINED, "bad_signature"), ACCEPTED]
+
+
+def test_the_other_form_of_an_ecdsa_signature_is_not_another_packet(office: Office) -> None:
+    """Anybody on the way could make it: taken, it would hold the claim's place, and the claim itself be a fork."""
+    device = Device("SN-ES", signing_key=ec.generate_private_key(ec.SECP256R1()))
+    device.enrol_directly(office.registry, load_recipients(office.home), office.signer)
+    one, two = device.seal(number=1), device.seal(number=2)
+    other = one[:-32] + (P256_ORDER - int.from_bytes(one[-32:], "big")).to_bytes(32, "big")
+    assert office.verdicts(device, other) == [(Verdict.RETRY_LATER, "bad_signature")]
+    assert office.verdicts(device, one, two) == [ACCEPTED, ACCEPTED]
+    assert office.alarm_kinds() == []
 
 
 def test_another_devices_packet_is_not_this_ones(office: Office) -> None:

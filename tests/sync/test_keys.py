@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.errors import KeyFormatError, Refusal
-from sync.keys import Algorithm, PublicKey, is_signature, key_id, load_spki, spki
+from sync.keys import P256_ORDER, Algorithm, PublicKey, is_signature, key_id, load_spki, spki
 from sync.recipients import RecipientPrivateKey, Suite
 from tests.sync.conftest import Keys, a_signer
 from tests.sync.foreign import read_or_refusal
@@ -24,6 +24,17 @@ def test_a_signature_is_good_for_its_message_and_key_only(keys: Keys) -> None:
     assert not is_signature(public, algorithm, b"\xff" * 64, b"message")
     assert not is_signature(public, algorithm, signature[:63], b"message")
     assert not is_signature(a_signer(algorithm).public_key, algorithm, signature, b"message")
+
+
+def test_nobody_can_make_a_second_good_signature_out_of_one() -> None:
+    """Of the two forms every ECDSA signature has, the lower s is made and taken: one packet, one digest."""
+    key = a_signer(Algorithm.ES256)
+    for _ in range(16):  # a coin each: the chance that none would have had the higher s is one in 65,536
+        signature = key.sign(b"message")
+        s = int.from_bytes(signature[32:], "big")
+        assert 0 < s <= P256_ORDER // 2
+        other = signature[:32] + (P256_ORDER - s).to_bytes(32, "big")
+        assert not is_signature(key.public_key, Algorithm.ES256, other, b"message")
 
 
 def test_public_keys_travel_as_spki_under_a_computed_id(keys: Keys) -> None:

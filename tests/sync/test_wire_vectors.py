@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from sync import checkpoint, commands, document_part, envelope, packet, receipt
-from sync.errors import DocumentPartError, PacketError, Refusal, StickFileError
+from sync import cbor, checkpoint, commands, document_part, envelope, packet, receipt
+from sync.errors import DocumentPartError, EnvelopeError, PacketError, Refusal, StickFileError
 from sync.keys import key_id, load_spki
 from sync.recipients import RecipientPrivateKey, Suite
 from sync.stick import FileName, Kind, unwrap
@@ -102,6 +105,20 @@ def test_envelopes_open_to_their_packets(vector: dict[str, Any]) -> None:
         )
         assert (key.kid.hex(), key.public.public_key.hex()) == (keys[name]["kid"], keys[name]["public"])
         assert envelope.open_envelope(verified, key).hex() == vector["packet"]
+
+
+@pytest.mark.parametrize("vector", load("envelopes.json")["refused"], ids=lambda vector: vector["name"])
+def test_envelopes_that_are_refused(vector: dict[str, str]) -> None:
+    """Their signature would be a good one to a reader who is less strict."""
+    key = load_spki(bytes.fromhex(vector["signer_spki"]))
+    with pytest.raises(EnvelopeError) as caught:
+        envelope.verify(bytes.fromhex(vector["envelope"]), key)
+    assert caught.value.refusal.value == vector["refusal"]
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    signed = envelope.read_envelope(bytes.fromhex(vector["envelope"])).signed
+    r, s = (int.from_bytes(signed.signature[at : at + 32], "big") for at in (0, 32))
+    message = cbor.encode(["Signature1", signed.protected, b"", signed.payload])
+    key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
 
 
 def test_the_round_trip_fits_together() -> None:

@@ -26,7 +26,7 @@ from sync.checkpoint import Checkpoint, CommandRefused, LaneState, StorageMark, 
 from sync.document_part import DocumentPart, MediaType
 from sync.envelope import FIRST_SEQ, NO_HASH, Created, Header, Lane
 from sync.errors import EnvelopeError, WireError
-from sync.keys import SoftwareSigner, load_spki, spki
+from sync.keys import P256_ORDER, SoftwareSigner, load_spki, spki
 from sync.receipt import Command, LaneHead, PacketVerdict, Receipt, Verdict
 from sync.recipients import RecipientPrivateKey, Suite
 from sync.stick import FileName, Kind, unwrap, wrap
@@ -274,7 +274,20 @@ def envelopes() -> dict[str, Any]:
             }
             for name, data, signer, opened_by in listed
         ],
+        "refused": [
+            {
+                "name": "ES256, the higher s of the same signature",
+                "envelope": with_high_s(bytes.fromhex(kept["two recipients, ES256"])).hex(),
+                "signer_spki": spki(TOKEN_KEY.public_key).hex(),
+                "refusal": "bad_signature",
+            }
+        ],
     }
+
+
+def with_high_s(data: bytes) -> bytes:
+    """The same envelope with the other of the two signatures everybody can make out of one."""
+    return data[:-32] + (P256_ORDER - int.from_bytes(data[-32:], "big")).to_bytes(32, "big")
 
 
 def round_trip() -> dict[str, Any]:

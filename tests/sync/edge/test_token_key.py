@@ -47,6 +47,13 @@ def test_the_key_never_leaves_the_token(hsm: SoftHsm) -> None:
     assert token.use(ask) == (True, False)
 
 
+def test_a_token_signs_in_the_one_form_head_office_takes(hsm: SoftHsm) -> None:
+    """Tokens give either form of an ECDSA signature; each has to be good."""
+    key = TokenDeviceKey.create(hsm.token(), ID, Algorithm.ES256)
+    for _ in range(16):
+        assert is_signature(key.public_key, key.algorithm, key.sign(b"message"), b"message")
+
+
 def test_a_token_pulled_out_is_called_that_and_signs_again_when_it_is_back(hsm: SoftHsm) -> None:
     """The same object goes on: the agent need not be restarted."""
     key = TokenDeviceKey.create(hsm.token(), ID, Algorithm.ES256)
