@@ -11,6 +11,7 @@ BENCHES = {
     "attack": "the best score of fake templates, and how many tries it took",
     "fuzz": "foreign bytes and arrays: no crash, no hang, no high score",
     "quality": "does quality predict refusals, and does guidance name the fault",
+    "leftovers": "is a new touch taken for the grease or the unlifted finger of the one before",
     "failover": "the database's primary killed under load: back in time, nothing lost, nothing twice",
     "scale": "what a handshake, a poll and a packet cost head office, and a million devices with them",
     "speed": "time and memory, beside peers",

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from drivers.errors import DeviceError, DeviceRemovedError
-from drivers.scanner.base import FingerImage, PlaceAgain
+from drivers.scanner.base import FingerImage, PlaceAgain, Prompt
 from drivers.scanner.errors import PictureRepeatedError
 from matcher import assess_quality
 from matcher.quality import Quality
@@ -146,6 +146,24 @@ def test_a_test_picture_is_no_claims_picture(bench: Bench, touches: Touches) -> 
     """What a technician took for a test cannot come back as somebody's finger."""
     bench.auto.hand_out(FingerImage(touches["good"].copy(), 500.0, "test"))
     assert bench.take(touches["good"]) is PlaceAgain.LIFT_FIRST
+
+
+class TellingScanner(ScriptedScanner):
+    """A scanner that knows what it waits for."""
+
+    def capture(self, timeout_s: float, stop: threading.Event | None = None) -> FingerImage | PlaceAgain:
+        for waited_for in (Prompt.LIFT, Prompt.PLACE, Prompt.HOLD):
+            assert self.prompt is not None
+            self.prompt(waited_for)
+        return super().capture(timeout_s, stop)
+
+
+def test_what_the_scanner_waits_for_is_told(bench: Bench, touches: Touches) -> None:
+    """Lift, place, hold: the member hears it as the device begins to wait for it; afterwards nobody listens."""
+    scanner, told = TellingScanner([touches["good"]], bench.clock, streams=False), list[Guidance]()
+    assert shows(bench.auto.take(scanner, 30.0, bench.stop, told.append), touches["good"])
+    assert told == [Guidance.PLACE_FINGER, Guidance.LIFT_FINGER, Guidance.PLACE_FINGER, Guidance.HOLD]
+    assert scanner.prompt is None
 
 
 # --- a scanner that streams ---
