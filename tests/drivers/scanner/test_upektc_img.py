@@ -136,6 +136,27 @@ def test_a_bad_touch_is_the_members_to_repeat(status: Status) -> None:
         assert isinstance(scanner.capture(WAIT_S), FingerImage)
 
 
+def test_a_finger_that_stays_is_not_pictured_again_by_a_hasty_device() -> None:
+    """Also where the first frame comes without a word before it."""
+
+    class Hasty(ForgedUpektc):
+        """Says nothing of the finger."""
+
+        def _say(self, status: Status, sequence: int) -> None:
+            if status is Status.FINGER:
+                self._give(Packet(FLAG_DATA, sequence, self._frames.popleft()))
+            else:
+                super()._say(status, sequence)
+
+    reader = Hasty()
+    reader.place(finger())
+    with opened(reader) as scanner:
+        assert isinstance(scanner.capture(WAIT_S), FingerImage)
+        assert scanner.capture(1.0) is PlaceAgain.LIFT_FIRST
+        reader.lift()
+        assert scanner.capture(1.0) is PlaceAgain.NO_FINGER
+
+
 def test_a_finger_lifted_between_two_frames_is_too_short() -> None:
     """A strip that was not swiped to its end gives no half picture."""
 

@@ -98,7 +98,8 @@ def test_a_device_without_the_scanners_interface_is_refused() -> None:
 
 def test_closing_ends_what_is_pending_at_once() -> None:
     """An event reader that would wait for hours is gone when close returns."""
-    bus = ReplayedUsb(ForgedUru4000())
+    # The simulated time stands still while close waits: no time-out helps the reader out.
+    bus = ReplayedUsb(ForgedUru4000(), clock=SimulatedClock())
     uru4000.find(bus)[0].open(raw=True).close()
     with nothing_left():
         scanner = uru4000.find(bus)[0].open(raw=True)
