@@ -5,7 +5,7 @@ reading a string descriptor through it opens the device.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SYSFS = Path("/sys/bus/usb/devices")
@@ -32,6 +32,8 @@ class UsbDevice:
     """A program holds one of its interfaces."""
     permitted: bool = True
     """This user may open its node."""
+    descriptors: bytes = field(default=b"", repr=False)
+    """Device, configuration, interfaces and endpoints in a row."""
 
     @property
     def usb_id(self) -> str:
@@ -67,6 +69,7 @@ def _read(folder: Path, nodes: Path) -> UsbDevice | None:
         product_name=_text_or_nothing(folder / "product"),
         serial=_text_or_nothing(folder / "serial") or None,
         claimed=_is_claimed(folder),
+        descriptors=_bytes_or_nothing(folder / "descriptors"),
         permitted=os.access(nodes / f"{bus:03d}" / f"{address:03d}", os.R_OK | os.W_OK),
     )
 
@@ -83,6 +86,13 @@ def _is_claimed(folder: Path) -> bool:
 
 def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _bytes_or_nothing(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def _text_or_nothing(file: Path) -> str:

@@ -4,13 +4,20 @@ Off unless somebody asks for it by name. Pictures are masked by the driver befor
 their headers and lengths, and noise or nothing in place of a finger. It is readable by its owner only.
 """
 
+import sys
 import threading
 from pathlib import Path
 
+from drivers.errors import DeviceError
+from drivers.scanner import nb1010, upektc_img, uru4000
+from drivers.scanner.base import FingerImage, Prompt
 from drivers.scanner.usb_clock import Clock
 from drivers.scanner.usb_listing import UsbDevice
 from drivers.scanner.usb_traffic import Transfer, UsbRequest, write_pcap
+from drivers.scanner.usb_transport import SystemUsb
 
+RECORD_S = 60.0
+"""For somebody who starts it and then walks to the scanner."""
 MOST_TRANSFERS = 20_000
 """Some hundred captures; then it stops adding, so that a forgotten recorder does not eat the memory."""
 
@@ -55,6 +62,74 @@ class UsbRecorder:
         with self._lock:
             return list(self._transfers)
 
-    def save(self, file: Path) -> None:
-        """Write it as pcap of link type 220, which ``usb_replay`` and umockdev both play."""
-        write_pcap(file, self.transfers(), device=self._device.address, bus=self._device.bus)
+    def save(self, folder: Path) -> None:
+        """Write ``capture.pcap`` and ``device`` there: what ``usb_traffic.read_session`` and umockdev both play."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_pcap(folder / "capture.pcap", self.transfers(), device=self._device.address, bus=self._device.bus)
+        (folder / "device").write_text(description(self._device), encoding="ascii")
+
+
+def description(device: UsbDevice) -> str:
+    """A device in umockdev's words, without its serial number."""
+    node = f"bus/usb/{device.bus:03d}/{device.address:03d}"
+    number = (device.bus - 1) * 128 + device.address - 1
+    lines = [
+        f"P: /devices/usb{device.bus}/{device.path}",
+        f"N: {node}={device.descriptors.hex().upper()}",
+        f"E: DEVNAME=/dev/{node}",
+        "E: DEVTYPE=usb_device",
+        f"E: BUSNUM={device.bus:03d}",
+        f"E: DEVNUM={device.address:03d}",
+        "E: MAJOR=189",
+        f"E: MINOR={number}",
+        "E: SUBSYSTEM=usb",
+        "A: bConfigurationValue=1",
+        f"A: bcdDevice={device.release:04x}",
+        f"A: busnum={device.bus}",
+        f"A: dev=189:{number}",
+        f"A: devnum={device.address}",
+        f"A: idProduct={device.product:04x}",
+        f"A: idVendor={device.vendor:04x}",
+        "A: speed=12",
+        f"H: descriptors={device.descriptors.hex().upper()}",
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
+def _tell(prompt: Prompt) -> None:
+    sys.stderr.write(f"{prompt.value}\n")
+
+
+def main() -> int:
+    """``python -m drivers.scanner.usb_recorder FOLDER``: one capture of the first USB scanner, recorded."""
+    if len(sys.argv) != 2:
+        sys.stderr.write(f"{main.__doc__}\n")
+        return 2
+    recorders: list[UsbRecorder] = []
+
+    def record(device: UsbDevice) -> UsbRecorder:
+        recorders.append(UsbRecorder(device, bus.clock))
+        return recorders[-1]
+
+    bus = SystemUsb(record)
+    sources = [*uru4000.find(bus), *nb1010.find(bus), *upektc_img.find(bus)]
+    if not sources:
+        sys.stderr.write("no USB scanner is plugged in\n")
+        return 1
+    try:
+        with sources[0].open(raw=True) as scanner:
+            scanner.prompt = _tell
+            came = scanner.capture(RECORD_S)
+            sys.stderr.write(f"{came!r}\n")
+            if isinstance(came, FingerImage):
+                came.wipe()
+    except DeviceError as error:
+        # What led to the error is what the recording is for.
+        sys.stderr.write(f"{error}\n")
+    for recorder in recorders:
+        recorder.save(Path(sys.argv[1]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

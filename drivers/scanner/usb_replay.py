@@ -123,6 +123,7 @@ class Port:
             serial=self.player.serial,
             claimed=bool(self.claimed),
             permitted=self.permitted,
+            descriptors=said,
         )
 
 

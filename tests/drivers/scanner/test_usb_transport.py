@@ -227,12 +227,10 @@ def _recorded(family: Family, folder: Path) -> Session:
     find = (lambda bus: uru4000.find(bus, host_value=lambda: 99)) if family is FAMILIES["uru4000"] else family.find
     with find(bus)[0].open(raw=True) as scanner:
         assert isinstance(scanner.capture(CAPTURE_S), FingerImage)
-    file = folder / "session.pcap"
-    recorder.save(file)
+    recorder.save(folder / "recording")
+    file = folder / "recording" / "capture.pcap"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    description = folder / "device"
-    description.write_text(f"P: /devices/usb1/1-1\nH: descriptors={glass.descriptors.hex()}\n", encoding="ascii")
-    return read_session(file, description)
+    return read_session(file, file.with_name("device"))
 
 
 def test_nothing_is_recorded_unless_asked_for() -> None:

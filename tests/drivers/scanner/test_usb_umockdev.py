@@ -64,3 +64,17 @@ def test_opening_again_and_again_leaves_nothing_open(shared_data: Path) -> None:
     arguments = recordings.Recording(shared_data, "nb1010").umockdev_arguments()
     said = replayed(shared_data, ["umockdev-run", *arguments, "--"], "again", "nb1010", "6")
     assert said == {"same": [True] * 6, "left": ""}
+
+
+@pytest.mark.parametrize("name", recordings.NAMES)
+def test_our_own_recorder_writes_what_libusb_replays_without_the_finger(
+    shared_data: Path, name: str, tmp_path: Path
+) -> None:
+    """Recorded at a counter, replayed by whoever looks into it: the same conversation, nobody's picture."""
+    arguments = recordings.Recording(shared_data, name).umockdev_arguments()
+    assert replayed(shared_data, ["umockdev-run", *arguments, "--"], "record", name, str(tmp_path)) == {"same": True}
+    place = (tmp_path / "device").read_text(encoding="ascii").splitlines()[0].removeprefix("P: ")
+    starter = ["umockdev-run", "-d", str(tmp_path / "device"), "-p", f"/sys{place}={tmp_path / 'capture.pcap'}", "--"]
+    said = replayed(shared_data, starter, "stand-in", name)
+    assert said["came"] == ("empty" if name == "upektc_img" else "picture")
+    assert float(str(said["alike"])) < 0.03

@@ -2,11 +2,14 @@
 
     umockdev-run OPTIONS -- python -m tests.drivers.scanner.under_umockdev picture FOLDER NAME
     umockdev-run OPTIONS -- python -m tests.drivers.scanner.under_umockdev again FOLDER NAME ROUNDS
+    umockdev-run OPTIONS -- python -m tests.drivers.scanner.under_umockdev record FOLDER NAME WHERE
+    umockdev-run OPTIONS -- python -m tests.drivers.scanner.under_umockdev stand-in FOLDER NAME
     umockdev-wrapper python -m tests.drivers.scanner.under_umockdev hot-plug FOLDER NAME ROUNDS
 
 ``picture``: the one picture of a recording. ``again``: open, capture and close several times in one process, where
-the recording allows it. ``hot-plug``: plug in, capture, unplug, in one process with several
-rounds; each plug has a new device number, as a real port gives, in a description and a recording rewritten in memory.
+the recording allows it. ``record``: the same with our recorder, whose file ``stand-in`` then plays. ``hot-plug``: plug
+in, capture, unplug, in one process with several rounds; each plug has a new device number, as a real port gives, in a
+description and a recording rewritten in memory.
 """
 
 import ctypes
@@ -24,6 +27,8 @@ import numpy as np
 from drivers.errors import DeviceError
 from drivers.scanner.base import FingerImage
 from drivers.scanner.usb_clock import Clock
+from drivers.scanner.usb_listing import UsbDevice
+from drivers.scanner.usb_recorder import UsbRecorder
 from drivers.scanner.usb_transport import SystemUsb
 from tests.drivers.scanner.leaks import Held, held
 from tests.drivers.scanner.recordings import Recording
@@ -160,6 +165,29 @@ def again(recording: Recording, rounds: int) -> dict[str, object]:
     return {"same": same, "left": held().more_than(before)}
 
 
+def recorded(recording: Recording, folder: Path) -> dict[str, object]:
+    """Capture once with a recorder on the cable, and keep what it wrote."""
+    recorders: list[UsbRecorder] = []
+
+    def record(device: UsbDevice) -> UsbRecorder:
+        recorders.append(UsbRecorder(device, bus.clock))
+        return recorders[-1]
+
+    bus = SystemUsb(record, PatientClock)
+    same = captured(recording, bus)
+    recorders[0].save(folder)
+    return {"same": same}
+
+
+def stand_in(recording: Recording) -> dict[str, object]:
+    """Capture once; how much of what comes is of the finger? Nothing comes of a picture that was blackened."""
+    with recording.find(SystemUsb(clock=PatientClock))[0].open(raw=True) as scanner:
+        image = scanner.capture(CAPTURE_S)
+    if not isinstance(image, FingerImage):
+        return {"came": image.value, "alike": 0.0}
+    return {"came": "picture", "alike": float(np.mean(image.pixels == recording.picture()))}
+
+
 def main() -> int:
     """See the module's first lines."""
     what, folder, name = sys.argv[1:4]
@@ -169,6 +197,10 @@ def main() -> int:
             said: dict[str, object] = {"same": captured(recording, SystemUsb(clock=PatientClock))}
         elif what == "again":
             said = again(recording, int(sys.argv[4]))
+        elif what == "record":
+            said = recorded(recording, Path(sys.argv[4]))
+        elif what == "stand-in":
+            said = stand_in(recording)
         else:
             said = hot_plug(recording, int(sys.argv[4]))
     except DeviceError as error:
