@@ -130,19 +130,29 @@ def informed(content: bytearray, device: Discovered, roots: Roots, now: datetime
     DeviceSaysError
         The device is not registered, or the service reports something else.
     """
+    problem: WrongAnswerError | DeviceSaysError | None = None
     for item in answers.nodes(answers.parse(content)):
-        failure = answers.error_of(item)
-        token = answers.text(item, "deviceInfo", 200_000)
-        if failure is not None and failure[0] == NOT_REGISTERED:
-            raise DeviceSaysError(f"device service {HOST}:{device.port}", doing, *failure)
-        if failure is not None and token:
-            raise WrongAnswerError(Refusal.DATA_AND_ERROR, f"code {failure[0]}")
-        if failure is not None:
-            raise DeviceSaysError(f"device service {HOST}:{device.port}", doing, *failure)
-        signed = open_signed(token, roots.device, now, "device information")
-        if signed.payload.get("deviceId") == device.device_id:
-            return _informed(signed.payload, device, roots, now)
-    raise WrongAnswerError(Refusal.DIGITAL_ID, "no information about this device")
+        try:
+            said = _signed_information(item, device, roots, now, doing)
+        except (WrongAnswerError, DeviceSaysError) as error:
+            # It may be about another device of the same service, which is none of ours.
+            problem = problem or error
+            continue
+        if said.get("deviceId") == device.device_id:
+            return _informed(said, device, roots, now)
+    raise problem or WrongAnswerError(Refusal.DIGITAL_ID, "no information about this device")
+
+
+def _signed_information(
+    item: answers.Node, device: Discovered, roots: Roots, now: datetime.datetime, doing: str
+) -> answers.Node:
+    failure = answers.error_of(item)
+    token = answers.text(item, "deviceInfo", 200_000)
+    if failure is not None and token and failure[0] != NOT_REGISTERED:
+        raise WrongAnswerError(Refusal.DATA_AND_ERROR, f"code {failure[0]}")
+    if failure is not None:
+        raise DeviceSaysError(f"device service {HOST}:{device.port}", doing, *failure)
+    return open_signed(token, roots.device, now, "device information").payload
 
 
 def _informed(said: answers.Node, device: Discovered, roots: Roots, now: datetime.datetime) -> Informed:

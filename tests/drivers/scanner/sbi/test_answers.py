@@ -1,6 +1,5 @@
 """JSON from a stranger, and the times in it."""
 
-import base64
 import datetime
 import json
 
@@ -10,7 +9,8 @@ from hypothesis import strategies as some
 
 from drivers.scanner.sbi import answers, moments
 from drivers.scanner.sbi.errors import Refusal, WrongAnswerError
-from drivers.scanner.sbi.identity import discovered
+from drivers.scanner.sbi.identity import Discovered, check_fit, discovered
+from drivers.scanner.sbi.mock.identity import base64url
 from drivers.scanner.sbi.trust import SKEW_BAND
 
 PORTS = range(4501, 4601)
@@ -148,9 +148,9 @@ DISCOVERED = {
 }
 
 
-def _discovered(**changed: object) -> object:
+def _discovered(**changed: object) -> list[Discovered]:
     said = DISCOVERED | changed
-    encoded = base64.urlsafe_b64encode(json.dumps(said["digitalId"]).encode("ascii")).decode("ascii")
+    encoded = base64url(json.dumps(said["digitalId"]).encode("ascii"))
     said["digitalId"] = changed.get("digitalId", encoded)
     return discovered(bytearray(json.dumps([said]).encode("utf-8")), PORTS)
 
@@ -176,6 +176,28 @@ def test_a_discovered_device_with_one_wrong_field(changed: dict[str, object], re
     assert _discovered(specVersion="0.9.5") == _discovered()
     with pytest.raises(WrongAnswerError) as refused:
         _discovered(**changed)
+    assert refused.value.refusal is refusal
+
+
+@pytest.mark.parametrize(
+    ("changed", "refusal"),
+    [
+        ({"specVersion": ["0.9.2"]}, Refusal.VERSION),
+        ({"specVersion": ["1.0"]}, Refusal.VERSION),
+        ({"purpose": "Auth"}, Refusal.PURPOSE),
+        ({"purpose": ""}, Refusal.PURPOSE),
+        ({"type": "Iris"}, Refusal.TYPE),
+        ({"deviceSubType": "Slap"}, Refusal.DEVICE_KIND),
+    ],
+)
+def test_one_wrong_property_is_enough(changed: dict[str, object], refusal: Refusal) -> None:
+    """Ready, certified and of the right kind does not make up for another version, and so on for each of them."""
+    check_fit(_discovered()[0])
+    said = DISCOVERED | changed
+    said["digitalId"] = base64url(json.dumps(DISCOVERED["digitalId"] | changed).encode("ascii"))  # type: ignore[operator]
+    [found] = discovered(bytearray(json.dumps([said]).encode("utf-8")), PORTS)
+    with pytest.raises(WrongAnswerError) as refused:
+        check_fit(found)
     assert refused.value.refusal is refusal
 
 
