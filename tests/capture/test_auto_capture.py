@@ -314,3 +314,13 @@ def test_the_next_picture_takes_the_place_of_the_last(bench: Bench, touches: Tou
     bench.auto.forget()
     assert bench.memory._last is None
     assert bench.timers == []
+
+
+def test_a_timer_that_goes_off_late_takes_only_its_own(bench: Bench, touches: Touches) -> None:
+    """The five minutes of one picture end in the moment the next one is taken: the newer stays remembered."""
+    bench.take(touches["good"])
+    late = bench.timers[0]
+    bench.take(touches["again"])
+    late()
+    assert bench.take(touches["again"]) is PlaceAgain.LIFT_FIRST
+    assert bench.memory._last is not None
