@@ -176,6 +176,15 @@ def expected(at: At, fault: Fault) -> type[DeviceError] | tuple[type[DeviceError
     return DeviceProtocolError
 
 
+def test_after_a_failure_the_port_is_free(module: ZfmSimulator) -> None:
+    """Whoever forgets to close a scanner that failed does not keep the next attempt from opening it."""
+    failed = open_raw(module)
+    module.answer(Command.GEN_IMG, Status.FLASH_ERROR)
+    with pytest.raises(DeviceProtocolError):
+        failed.capture(LONG_S)
+    open_raw(module).close()
+
+
 def test_a_picture_damaged_on_the_way_is_asked_for_again(module: ZfmSimulator) -> None:
     """A cheap adapter loses a byte: the module still has the picture, the member need not come again."""
     module.place(RIDGES)
