@@ -147,12 +147,9 @@ class VirtualCounter:
 
     def _impressions(self, finger: int) -> Iterator[NDArray[np.uint8]]:
         while True:
-            # A finger never touches the glass twice in the same way, whichever claim it is for; nor is a live sensor
-            # without noise, which a picture from a folder would be when its turn comes again.
+            # A finger never touches the glass twice in the same way, whichever claim it is for.
             number = self._latest[finger] = self._latest.get(finger, ENROLLED) + 1
-            pixels = self.fingers.impression(finger, number)
-            grain = np.random.default_rng([finger, number]).integers(0, 2, pixels.shape, dtype=np.uint8)
-            yield np.where(pixels < 255, pixels + grain, pixels)
+            yield self.fingers.impression(finger, number)
 
     def _move_hand(self) -> None:
         """The hand's own thread: growing an impression takes a moment, the scanner must not wait for it."""

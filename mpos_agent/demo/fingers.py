@@ -64,6 +64,11 @@ class FolderFingers:
         self.what = f"prints from {folder} ({len(self._fingers)} fingers, read as {dpi:g} dpi)"
 
     def impression(self, finger: int, number: int) -> NDArray[np.uint8]:
-        """Read that picture; numbers beyond the last begin again."""
+        """Read that picture; numbers beyond the last begin again, with a little noise: a sensor is never the same."""
         name, impressions = self._fingers[finger % len(self._fingers)]
-        return self._folder.pixels(name, impressions[(number - 1) % len(impressions)])
+        turn, place = divmod(number - 1, len(impressions))
+        pixels = self._folder.pixels(name, impressions[place])
+        if turn:
+            grain = np.random.default_rng([finger, number]).integers(0, 2, pixels.shape, dtype=np.uint8)
+            pixels = np.where(pixels < 255, pixels + grain, pixels)
+        return pixels
