@@ -9,6 +9,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NoReturn
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -30,9 +31,11 @@ from head_office.errors import (
 from head_office.keys.authority import Authority, KeyRequest, Purpose
 from head_office.ledger.base import Ledger, Row, Transaction
 from head_office.moment import Clock, to_ms, utc_now
+from head_office.signing_keys import read, write_bounds
 from head_office.tokens import ALPHABET, new_token, token_hash
+from sync.checkpoint import Checkpoint
 from sync.enrolment import Site, SiteType
-from sync.keys import PublicKey, key_id, load_spki
+from sync.keys import PublicKey, key_id
 
 TOKEN_LIFE = timedelta(hours=24)
 
@@ -222,17 +225,29 @@ class DeviceRegistry:
             raise CertificateExpiredError(device_id)
         return device_id
 
-    def seen_with_key(self, device_id: str, kid: bytes) -> None:
-        """The device has signed with this key: those before it are kept for what they signed, and sign nothing new."""
-        rows = self._ledger.read(
-            "SELECT DISTINCT kid, key_no FROM certificates WHERE device_id = ? AND purpose = ?"
-            " AND superseded_at IS NULL",
-            (device_id, Purpose.SIGNING),
-        )
-        mine = max((row["key_no"] for row in rows if bytes(row["kid"]) == kid), default=0)
-        if any(row["key_no"] < mine for row in rows):
-            with self._ledger.transaction() as tx:
-                _supersede(tx, device_id, Purpose.SIGNING, mine, to_ms(self._clock()))
+    def seen_with_key(self, checkpoint: Checkpoint, kid: bytes) -> None:
+        """The device has signed with this key: those before it are kept for what they signed until now."""
+        device_id = checkpoint.device_id
+        with self._ledger.transaction() as tx:
+            device = tx.lock_device(device_id)
+            (own,) = tx.execute(
+                "SELECT max(key_no) AS no FROM certificates WHERE device_id = ? AND purpose = ? AND kid = ?",
+                (device_id, Purpose.SIGNING, kid),
+            )
+            before = tx.execute(
+                "SELECT 1 FROM certificates WHERE device_id = ? AND purpose = ? AND key_no < ?"
+                " AND superseded_at IS NULL",
+                (device_id, Purpose.SIGNING, own["no"]),
+            )
+            if device is not None and before:
+                _supersede(tx, device_id, Purpose.SIGNING, own["no"], to_ms(self._clock()))
+                write_bounds(tx, checkpoint, own["no"], device["last_checkpoint"])
+
+    def refuse_replaced(self, device_id: str, kid: bytes) -> NoReturn:
+        """Somebody signed a checkpoint on the line with a key the device has replaced. CertificateSupersededError."""
+        with self._ledger.transaction() as tx:
+            clones.whole_device_alarm(tx, Alarm.OLD_KEYS, device_id, kid, to_ms(self._clock()))
+        raise CertificateSupersededError(device_id)
 
     def _unknown(self, der: bytes) -> RefusedError:
         """Why a certificate that is not in the registry is refused: it may be of another cluster's device."""
@@ -274,14 +289,8 @@ class DeviceRegistry:
 
 
 def signing_keys(ledger: Ledger, device_id: str) -> dict[bytes, PublicKey]:
-    """Every key the device was ever certified to sign with, by key id.
-
-    Expired ones as well: a laptop that was offline for longer than a certificate lives still holds real claims.
-    """
-    rows = ledger.read(
-        "SELECT kid, spki FROM certificates WHERE device_id = ? AND purpose = ?", (device_id, Purpose.SIGNING)
-    )
-    return {bytes(row["kid"]): load_spki(row["spki"]) for row in rows}
+    """Every key the device was ever certified to sign with, by key id; how far each counts: signing_keys.py."""
+    return read(ledger, device_id).public
 
 
 def _key_no(tx: Transaction, device_id: str, purpose: Purpose, spki: bytes) -> int:

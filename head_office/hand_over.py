@@ -38,6 +38,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "boots": ("device_id", "boot_id", "first_at"),
     "renewals": ("device_id", "digest", "tls_certificate", "signing_certificate", "at"),
     "lanes": ("device_id", "lane", "epoch", "next_seq", "head_hash", "frozen_reason", "opened_at"),
+    "key_bounds": ("device_id", "key_no", "lane", "epoch", "next_seq"),
     "stand_ins": ("device_id", "lane", "epoch", "seq", "expected"),
     "stored_elsewhere": (
         "device_id", "lane", "epoch", "seq", "digest", "receipt_no", "stored_at", "verdict", "reason",

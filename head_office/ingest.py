@@ -13,10 +13,10 @@ A device that has nothing to send costs reads only: what its checkpoint says is 
 
 from collections.abc import Callable
 
-from head_office import clones, commands, custody, elsewhere, heard
+from head_office import clones, commands, custody, elsewhere, heard, signing_keys
 from head_office.authenticity import authentic, check, read
 from head_office.clusters import Clusters
-from head_office.device_registry import DeviceRegistry, DeviceState, signing_keys
+from head_office.device_registry import DeviceRegistry, DeviceState
 from head_office.errors import DeviceBlockedError
 from head_office.heard import Heard, note_of
 from head_office.keys.trust import for_device
@@ -75,15 +75,22 @@ class Ingest:
         self._heard.flush()
 
     def _receive(self, device_id: str, batch: Batch, *, carried: bool) -> bytes:
-        keys = signing_keys(self._ledger, device_id)
-        checkpoint = authentic(batch, device_id, keys)
-        if len(keys) > 1 and not carried:
-            self._registry.seen_with_key(device_id, batch.signed.kid)
+        keys = signing_keys.read(self._ledger, device_id)
+        checkpoint = authentic(batch, device_id, keys.public)
+        if keys.is_replaced(batch.signed.kid):
+            if not carried:
+                self._registry.refuse_replaced(device_id, batch.signed.kid)
+        elif keys.has_older(batch.signed.kid):
+            self._heard.flush()  # how far its chains had come, when last heard of
+            self._registry.seen_with_key(checkpoint, batch.signed.kid)
+            keys = signing_keys.read(self._ledger, device_id)
+        # On a stick that was on its way for long: what it brings counts, what it says of the device does not.
+        outdated = keys.is_replaced(batch.signed.kid)
         now_ms = to_ms(self._clock())
         moving: list[tuple[str, bool]] = []
         answer = None if batch.packets or carried else self._idle(checkpoint, now_ms)
         if answer is None:
-            packets = [check(envelope, device_id, keys) for envelope in batch.packets]
+            packets = [check(envelope, device_id, keys.public) for envelope in batch.packets]
 
             def take(tx: Transaction) -> Answer:
                 row = tx.lock_device(device_id)
@@ -95,10 +102,13 @@ class Ingest:
                     raise DeviceBlockedError(device_id)
                 if not carried:
                     clones.note_boot(tx, row, checkpoint.boot_id, now_ms)
-                verdicts, heads = Round(tx, checkpoint, packets, now_ms, carried=carried).finish()
-                if not carried or heard.is_newer(checkpoint, row["last_checkpoint"]):
-                    heard.write(tx, note_of(checkpoint, verdicts, now_ms))
-                commands.settle(tx, device_id, checkpoint, now_ms)
+                verdicts, heads = Round(
+                    tx, checkpoint, packets, now_ms, carried=carried, keys=keys, outdated=outdated
+                ).finish()
+                if not outdated:
+                    if not carried or heard.is_newer(checkpoint, row["last_checkpoint"]):
+                        heard.write(tx, note_of(checkpoint, verdicts, now_ms))
+                    commands.settle(tx, device_id, checkpoint, now_ms)
                 return verdicts, heads
 
             answer = self._ledger.together(take)

@@ -14,13 +14,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from head_office import custody, events, quarantine
+from head_office import clones, custody, events, quarantine
 from head_office.authenticity import UNKNOWN_KEY, Checked
 from head_office.checks import LaneHead, Placement, place
 from head_office.custody import Alarm, LaneKey, Place, Stored
 from head_office.heard import CLOCK_ASTRAY_MS
 from head_office.ledger.base import Transaction
 from head_office.moment import from_ms, to_ms
+from head_office.signing_keys import OLD_KEY, SigningKeys
 from sync import receipt as reply
 from sync.checkpoint import Checkpoint
 from sync.envelope import FIRST_SEQ, NO_HASH
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 MOST_HEADS = 64  # What a receipt has room for.
 MOST_AT_A_PLACE = 4  # Stored under one number as evidence: more is somebody on the way who fills our tables.
+JUDGED_BY_KEY = frozenset(Placement) - {Placement.DUPLICATE, Placement.LATE, Placement.EPOCH_UNKNOWN}
+"""What is here, or was named by its successor, is proved; and nothing is taken of a chain nobody announced."""
 FREEZING = {Placement.FORK: Alarm.FORK, Placement.CHAIN_BROKEN: Alarm.CHAIN_BROKEN}
 
 
@@ -38,9 +41,21 @@ class Round:
     """Lane heads move in memory; packets, heads and alarms are written by :meth:`finish`."""
 
     def __init__(
-        self, tx: Transaction, checkpoint: Checkpoint, packets: Sequence[Checked], now_ms: int, *, carried: bool
+        self,
+        tx: Transaction,
+        checkpoint: Checkpoint,
+        packets: Sequence[Checked],
+        now_ms: int,
+        *,
+        carried: bool,
+        keys: SigningKeys,
+        outdated: bool,
     ) -> None:
-        """``carried``: the batch came as a file, perhaps long after later ones, so that an old state alarms nobody."""
+        """``carried``: the batch came as a file, perhaps long after later ones, so that an old state alarms nobody.
+
+        ``outdated``: a key signed the checkpoint that the device has replaced since, so that it begins no chain.
+        """
+        self._keys, self._outdated = keys, outdated
         self._tx, self._now_ms = tx, now_ms
         self._device_id = checkpoint.device_id
         self._heads = custody.lane_heads(tx, self._device_id)
@@ -61,6 +76,8 @@ class Round:
         """Begin the chains a checkpoint announces; alarm when one is shorter than what the device sent us before."""
         for key, state in zip(self._announced, checkpoint.lanes, strict=True):
             head = self._heads.get(key)
+            if head is None and self._outdated:
+                continue
             if head is None:
                 epochs = sum(other.lane is key.lane for other in self._heads)
                 if custody.open_lane(self._tx, key, self._now_ms, earlier=epochs):
@@ -110,8 +127,12 @@ class Round:
             already_here=lambda: self._stored(spot, packet.digest) is not None,
             stand_in=lambda: custody.stand_in(self._tx, spot),
         )
+        if placement in JUDGED_BY_KEY and not self._may_have_signed(packet, spot, placement):
+            self._take_from_old_key(spot, packet)
+            return
         match placement:
             case Placement.NEXT:
+                self._keys.has_signed(self._tx, packet.signer_kid, key, spot.seq)
                 self._take(spot, packet, Verdict.ACCEPTED, None, in_chain=True)
                 self._heads[key] = LaneHead(spot.seq + 1, packet.digest)
             case Placement.DUPLICATE:
@@ -131,6 +152,19 @@ class Round:
                     self._alarm(FREEZING[placement], spot)
                     self._heads[key] = LaneHead(head.next_seq, head.head_hash, frozen=placement.value)
                     log.error("%s: lane %s frozen at %d: %s", key.device_id, key.lane, spot.seq, placement.value)
+
+    def _may_have_signed(self, packet: Checked, spot: Place, placement: Placement) -> bool:
+        """Whether the device itself sealed it. A second history under a replaced key is not the device's."""
+        assert packet.signer_kid is not None
+        if placement in FREEZING and self._keys.is_replaced(packet.signer_kid):
+            return False
+        return self._keys.may_have_signed(packet.signer_kid, spot.key, spot.seq)
+
+    def _take_from_old_key(self, spot: Place, packet: Checked) -> None:
+        """Authentic, and signed after its key was replaced: a copy is at work, and must not stop the device."""
+        assert packet.signer_kid is not None
+        self._take(spot, packet, Verdict.QUARANTINED, OLD_KEY, in_chain=False)
+        clones.whole_device_alarm(self._tx, Alarm.OLD_KEYS, self._device_id, packet.signer_kid, self._now_ms)
 
     def _stored(self, spot: Place, digest: bytes) -> Stored | None:
         return self._taken.get((spot, digest)) or custody.stored(self._tx, spot, digest)

@@ -11,6 +11,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "Paket sesudahnya juga rusak, ditunggu lebih dulu",
         "The one after it was spoilt, too, and comes first",
     ),
+    "old_key": (
+        "Ditandatangani dengan kunci yang sudah diganti: mungkin ada salinannya",
+        "Signed with a key the device had replaced: somebody may have a copy",
+    ),
     "epoch_not_announced": ("Antrean belum diumumkan perangkat", "A queue the device has not announced"),
     "unknown_key": ("Kunci tanda tangan tidak dikenal", "Signed with a key that is not known here"),
     "bad_signature": ("Tanda tangan tidak cocok: isi rusak atau diubah", "Signature does not fit: spoilt or changed"),

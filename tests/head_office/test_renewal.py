@@ -1,5 +1,6 @@
 """Who gets new certificates, for which keys; and what a device's boots and keys tell of copies of it."""
 
+import copy
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -148,6 +149,121 @@ def test_what_the_old_key_signed_is_accepted_after_the_new_one_was_seen(office: 
     assert office.verdicts(rotated) == []
     assert office.verdicts(rotated, sealed_before, sealed_after) == [(Verdict.ACCEPTED, None)] * 2
     assert len(office.claims()) == 2
+
+
+def copy_of(device: Device) -> Device:
+    """Another machine with the same keys, that goes its own way from here."""
+    made = Device(device.serial, device.tls_key, device.signing_key)
+    made.device_id, made.tls_certificate = device.device_id, device.tls_certificate
+    made.recipients, made.receipt_keys = device.recipients, device.receipt_keys
+    made.chains = copy.deepcopy(device.chains)
+    return made
+
+
+def carried(office: Office, device: Device, *packets: bytes) -> list[tuple[Verdict, str | None]]:
+    """A stick with these packets and the device's checkpoint."""
+    receipt = device.verified(office.ingest.receive_carried(device.batch(*packets)))
+    return [(v.verdict, v.reason) for v in receipt.verdicts]
+
+
+HELD = (Verdict.QUARANTINED, "old_key")
+
+
+def test_a_replaced_key_begins_no_chain_and_makes_no_claim_by_stick(office: Office) -> None:
+    """Whoever has a copy of the old keys reaches no desk with them, and cannot stop the real machine."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    thief = copy_of(device)
+    rotated = rotate(office, device)
+    assert office.verdicts(rotated, rotated.seal(number=2)) == [(Verdict.ACCEPTED, None)]
+    # In the place of the real one, behind it, and far ahead.
+    assert carried(office, thief, thief.seal(number=66)) == [HELD]
+    assert carried(office, thief, thief.seal(number=67), thief.seal(number=68)) == [HELD, HELD]
+    thief.new_epoch()
+    assert carried(office, thief, thief.seal(number=69)) == [(Verdict.RETRY_LATER, "epoch_not_announced")]
+    assert set(office.alarm_kinds()) == {"old_keys"}
+    assert office.verdicts(rotated, rotated.seal(number=3)) == [(Verdict.ACCEPTED, None)]
+    assert [row["kpj"] for row in office.claims()] == ["99ZZ0000001", "99ZZ0000002", "99ZZ0000003"]
+
+
+def test_a_second_history_under_a_replaced_key_does_not_stop_the_real_machine(office: Office) -> None:
+    """Below what the old key may have signed, too: the fork is kept and alarmed, the lane goes on."""
+    device = office.device()
+    thief = copy_of(device)
+    office.receive(device, device.seal(number=1), device.seal(number=2))
+    rotated = rotate(office, device)
+    office.receive(rotated)
+    assert carried(office, thief, thief.seal(number=66)) == [HELD]
+    assert office.verdicts(rotated, rotated.seal(number=3)) == [(Verdict.ACCEPTED, None)]
+    assert office.alarm_kinds() == ["old_keys"]
+
+
+def test_a_replaced_key_signs_no_checkpoint_on_the_line(office: Office) -> None:
+    """Also where only the signing key was replaced, and the TLS key that opens the line is the same."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    signing = ed25519.Ed25519PrivateKey.generate()
+    reply = renew(office, device, asked(device, signing=signing))
+    rotated = Device(device.serial, device.tls_key, signing)
+    rotated.device_id, rotated.tls_certificate = reply.device_id, reply.tls_certificate
+    rotated.recipients, rotated.receipt_keys, rotated.chains = device.recipients, device.receipt_keys, device.chains
+    office.receive(rotated)
+    with pytest.raises(CertificateSupersededError):
+        office.receive(device, device.seal(number=2))
+    assert office.alarm_kinds() == ["old_keys"]
+
+
+def test_a_stick_of_before_the_rotation_still_counts(office: Office) -> None:
+    """Sealed, exported and carried for weeks, while the machine got new keys: every claim on it is taken."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    two, three = device.seal(number=2), device.seal(number=3)
+    stick = device.batch(two, three)
+    rotated = rotate(office, device)
+    assert office.verdicts(rotated) == []
+    receipt = device.verified(office.ingest.receive_carried(stick))
+    assert [v.verdict for v in receipt.verdicts] == [Verdict.ACCEPTED] * 2
+    assert office.verdicts(rotated, two, rotated.seal(number=4)) == [
+        (Verdict.DUPLICATE, None),
+        (Verdict.ACCEPTED, None),
+    ]
+    assert office.alarm_kinds() == []
+
+
+def test_behind_the_new_keys_first_packet_the_old_key_signs_nothing(office: Office) -> None:
+    """What the device sealed with the new key before its first round is in the bound, and narrows it."""
+    device = office.device()
+    one = device.seal(number=1)
+    rotated = rotate(office, device)
+    two = rotated.seal(number=2)
+    thief = copy_of(rotated)
+    thief.signer = device.signer
+    three = rotated.seal(number=3)
+    assert office.verdicts(rotated, one, two) == [(Verdict.ACCEPTED, None)] * 2
+    assert office.verdicts(rotated, thief.seal(number=66), three) == [HELD, (Verdict.ACCEPTED, None)]
+
+
+def test_new_keys_that_come_by_stick_first_end_the_old_ones_too(office: Office) -> None:
+    """A machine that got new keys and has had no line since: its stick says so as well as a round."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    thief = copy_of(device)
+    rotated = rotate(office, device)
+    assert carried(office, rotated, rotated.seal(number=2)) == [(Verdict.ACCEPTED, None)]
+    assert carried(office, thief, thief.seal(number=66)) == [HELD]
+
+
+def test_a_chain_that_ended_before_the_rotation_is_finished_under_the_old_key(office: Office) -> None:
+    """What waited in it when it was last announced is taken; nothing is added to it."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    waiting = device.seal(number=2)
+    office.receive(device)
+    thief = copy_of(device)
+    device.new_epoch()
+    rotated = rotate(office, device)
+    assert office.verdicts(rotated, waiting, rotated.seal(number=3)) == [(Verdict.ACCEPTED, None)] * 2
+    assert carried(office, thief, thief.seal(number=66)) == [HELD]
 
 
 def test_the_old_keys_count_until_the_new_ones_are_seen_and_never_again(office: Office) -> None:
