@@ -166,8 +166,6 @@ class _Conversation:
                 raise self._refused(Refusal.OVERSIZED, f"more than {LARGEST_BODY_BYTES} bytes")
             if length is not None and got >= length and lingering is None:
                 lingering = min(self._wait.until, self._wait.monotonic() + LINGER_S)
-            if lingering is not None and self._wait.monotonic() >= lingering:
-                return
             if not self._more(lingering):
                 if length is not None and got < length:
                     raise self._refused(Refusal.CUT_SHORT, f"{got} of {length} bytes came")

@@ -17,9 +17,10 @@ from drivers.scanner.sbi.mock.mistakes import Mistake, Quirk
 from drivers.scanner.sbi.mock.records import Layout, Variant
 from drivers.scanner.sbi.mock.service import MockService
 from drivers.scanner.sbi.picture import unpack
-from drivers.scanner.sbi.protocol import Level, Status
+from drivers.scanner.sbi.protocol import Level, Status, Verb
 from drivers.scanner.sbi.record import Compression, FingerRecord
 from drivers.scanner.sbi.scanner import SbiScanner, find
+from drivers.scanner.sbi.transport import Wait, ask
 from tests.drivers.scanner.leaks import nothing_left
 from tests.drivers.scanner.sbi.conftest import QUICK, Find
 
@@ -407,6 +408,29 @@ def test_a_picture_that_is_not_handed_on_is_overwritten(scanner: SbiScanner, mon
     [record] = records
     assert len(record) > 1000
     assert not any(record), "the record is still in memory"
+
+
+@pytest.mark.parametrize("mistake", [None, Mistake.HANGS_UP, Mistake.BROKEN_HASH_CHAIN, Mistake.ANOTHER_SIZE])
+def test_an_answer_is_overwritten(
+    service: MockService, scanner: SbiScanner, monkeypatch: pytest.MonkeyPatch, mistake: Mistake | None
+) -> None:
+    """Whether its picture was taken or refused."""
+    answers: list[bytearray] = []
+
+    def watched(port: int, verb: Verb, body: bytes, wait: Wait) -> bytearray:
+        answers.append(ask(port, verb, body, wait))
+        return answers[-1]
+
+    monkeypatch.setattr("drivers.scanner.sbi.scanner.ask", watched)
+    service.device.mistake = mistake
+    if mistake is None:
+        assert isinstance(scanner.capture(5), FingerImage)
+    else:
+        with pytest.raises(AnswerRefusedError):
+            scanner.capture(5)
+    # The first answer is the discovery's, which holds nothing of anybody.
+    assert not any(any(answer) for answer in answers[1:]), "an answer is still in memory"
+    assert len(answers) == (1 if mistake is Mistake.HANGS_UP else 2)
 
 
 @pytest.mark.parametrize(
