@@ -100,8 +100,10 @@ int32_t mpos_scanner_open(const char *id, mpos_scanner **scanner) {
     (*scanner)->glass = g;
     g->owner = (uint32_t)getpid();
     if (what == WRITE_FILE) {
-        char path[64];
-        snprintf(path, sizeof path, "/tmp/mpos-double-%d", (int)getpid());
+        Dl_info self;
+        char path[4096];
+        dladdr((void *)mpos_scanner_version, &self);
+        snprintf(path, sizeof path, "%s.dump", self.dli_fname);
         int file = open(path, O_CREAT | O_WRONLY, 0600);
         g->wrote_file = file >= 0 && write(file, "finger", 6) == 6 ? 1 : 2;
         unlink(path);
