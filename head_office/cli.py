@@ -29,6 +29,7 @@ from head_office.clusters import load_clusters
 from head_office.desk.users import DeskUsers
 from head_office.device_registry import DeviceRegistry
 from head_office.errors import HeadOfficeError, HomeError
+from head_office.keys import server_certificate
 from head_office.keys.authority import Authority
 from head_office.keys.first_setup import set_up
 from head_office.keys.home import Home
@@ -186,6 +187,10 @@ def list_devices(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -
     """All devices, when they were last heard of and what waits on them."""
     with _registry(home) as registry:
         rows = registry.devices()
+    # Whoever looks after devices hears it before all of them fall silent on one day.
+    warning = server_certificate.present(Home(home)).warning(utc_now())
+    if warning is not None:
+        print(f"mpos-head-office: {warning}", file=sys.stderr)
     found = []
     for row in rows:
         heard = json.loads(row["last_checkpoint"]) if row["last_checkpoint"] else {"lanes": []}

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +13,13 @@ from head_office.cli_table import print_rows
 from head_office.commands import CommandQueue
 from head_office.device_registry import DeviceRegistry
 from head_office.errors import HeadOfficeError
-from head_office.keys import trust
+from head_office.keys import server_certificate, trust
 from head_office.keys.authority import Authority
 from head_office.keys.home import Home
 from head_office.keys.trust import KeysError
 from head_office.ledger.base import Ledger
 from head_office.ledger.choice import open_ledger
+from head_office.moment import utc_now
 from sync import commands as wire
 from sync.envelope import Lane
 from sync.trust import serial_of
@@ -59,11 +61,34 @@ def list_keys(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> N
     found += [
         {"kind": "recipient", "kid": one.kid.hex(), "since": None, "suite": one.suite.value} for one in now.recipients
     ]
+    server = server_certificate.present(Home(home))
     if as_json:
-        print(json.dumps({"serial": now.serial, "devices_behind": behind, "keys": found}, indent=2))
+        told = {"names": server.names, "until": server.until.isoformat(timespec="seconds")}
+        print(json.dumps({"serial": now.serial, "devices_behind": behind, "keys": found, "server": told}, indent=2))
         return
     print_rows(found, ("kind", "kid", "suite", "since"), as_json, narrow=("kind", "kid"))
     print(f"List {now.serial}; {behind} active devices have an older one.")
+    print(f"TLS certificate for {', '.join(server.names)}, until {server.until:%Y-%m-%d}.")
+    warning = server.warning(utc_now())
+    if warning is not None:
+        print(f"mpos-head-office: {warning}", file=sys.stderr)
+
+
+@keys_app.command("renew-server")
+def renew_server(
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="Host name or address devices call; repeatable. Without: the names it has."),
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """A new TLS certificate for head office, by the same authority: devices notice nothing. 397 days each."""
+    before = server_certificate.present(Home(home))
+    made = server_certificate.renew(Home(home), names or [], utc_now())
+    print(f"Certificate for {', '.join(made.names)}, until {made.until:%Y-%m-%d}.")
+    if gone := sorted(set(before.names) - set(made.names)):
+        print(f"Devices that call {', '.join(gone)} do not connect any more.")
+    print("A running `serve` takes it up by itself. A proxy that ends TLS has to be told: nginx -s reload.")
 
 
 @keys_app.command()

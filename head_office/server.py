@@ -27,6 +27,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from head_office.errors import ListenError
 from head_office.keys.home import Home
+from head_office.keys.server_certificate import Served
+from head_office.moment import utc_now
 
 PEER_CERTIFICATE = "peer_certificate"
 PROXY_HEADER = b"x-mpos-client-certificate"
@@ -41,6 +43,7 @@ HANDSHAKE_AND_FIRST_REQUEST_S = 30.0  # A satellite link needs about 2 s for bot
 KEEP_ALIVE_S = 75  # A device sends a backlog over one connection; a handshake on a satellite link costs seconds.
 STOP_WITHIN_S = 20  # A batch takes at most seconds to store; what is not answered then is repaired by the next receipt.
 FAREWELL_S = 1.0
+LOOK_EVERY_TICKS = 20  # A renewed certificate is served within two seconds.
 CONNECTIONS = 512
 LARGEST_HEADERS = 16 << 10
 
@@ -124,9 +127,17 @@ def tls_context(home: Home) -> ssl.SSLContext:
 class Server(uvicorn.Server):
     """uvicorn that says when it listens, and ends in order (status 0) on SIGTERM and SIGINT."""
 
-    def __init__(self, config: uvicorn.Config, on_listening: Callable[[str, int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[str, int], None], certificate: Served) -> None:
         super().__init__(config)
-        self._on_listening = on_listening
+        self._on_listening, self._certificate = on_listening, certificate
+
+    async def on_tick(self, counter: int) -> bool:
+        # Ten ticks a second, counted from 0 again each day; one stat() costs nothing beside them.
+        if counter % LOOK_EVERY_TICKS == 0:
+            self._certificate.refresh()
+        if counter == 0:
+            self._certificate.remind(utc_now())
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
@@ -158,13 +169,14 @@ class Server(uvicorn.Server):
 
 def make_server(app: FastAPI, home: Home, host: str, port: int, on_listening: Callable[[str, int], None]) -> Server:
     """A server for ``app``; port 0 takes a free one, ``unix:PATH`` serves a proxy; ``on_listening`` hears where."""
+    behind_proxy = host.startswith(UNIX)
+    context = None if behind_proxy else tls_context(home)
     where: dict[str, Any] = {
         "host": host,
         "port": port,
         "http": PeerCertificateProtocol,
-        "ssl_context_factory": lambda _config, _default: tls_context(home),
+        "ssl_context_factory": lambda _config, _default: context,
     }
-    behind_proxy = host.startswith(UNIX)
     if behind_proxy:
         path = host.removeprefix(UNIX)
         _reserve(path)
@@ -183,7 +195,7 @@ def make_server(app: FastAPI, home: Home, host: str, port: int, on_listening: Ca
         timeout_graceful_shutdown=STOP_WITHIN_S,
         h11_max_incomplete_event_size=LARGEST_HEADERS,
     )
-    return Server(config, on_listening)
+    return Server(config, on_listening, Served(home, context))
 
 
 def _reserve(path: str) -> None:

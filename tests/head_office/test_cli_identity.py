@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +11,9 @@ from head_office.cli import app
 from head_office.cli_identity import NotFrozenError
 from head_office.commands import waiting
 from head_office.device_registry import NoSuchDeviceError
+from head_office.keys.server_certificate import renew
 from head_office.keys.trust import KeysError
+from head_office.moment import utc_now
 from sync import commands as wire
 from sync.commands import NewEpoch
 from sync.envelope import Lane
@@ -72,6 +75,19 @@ def test_the_list_of_keys_grows_with_each_rotation_and_names_who_has_not_heard(o
         # Signed with the newest key from now on, which this made-up device did not really take over.
         device.verified(office.ingest.receive(device.tls_certificate, device.batch(checkpoint=known)))
     assert json.loads(run(office, "keys", "list", "--json"))["devices_behind"] == 0
+
+
+def test_people_hear_of_a_certificate_that_ends_a_month_before(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thirty days before and no sooner, wherever devices and keys are listed; and that it ended, once it has."""
+    for age, word in ((366, ""), (368, "ends on"), (400, "ended on")):
+        renew(office.home, [], utc_now() - timedelta(days=age))
+        for command in (("devices", "list"), ("keys", "list")):
+            run(office, *command)
+            told = capsys.readouterr().err
+            assert (word in told) if word else told == ""
+    assert json.loads(run(office, "keys", "list", "--json"))["server"]["names"] == ["localhost", "127.0.0.1"]
 
 
 def test_the_only_receipt_key_is_not_retired(office: Office) -> None:

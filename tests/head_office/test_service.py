@@ -7,17 +7,22 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import requests
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from head_office import custody
+from head_office.errors import HomeError
 from head_office.keys.authority import Authority, KeyRequest, Purpose
 from head_office.keys.first_setup import set_up
-from head_office.keys.home import Home
+from head_office.keys.home import Home, replace_public
+from head_office.keys.server_certificate import Served, renew
 from head_office.moment import utc_now
+from head_office.server import tls_context
 from sync import enrolment
 from sync.checkpoint import MAX_BATCH_BYTES
 from sync.receipt import Verdict
@@ -201,6 +206,47 @@ def test_old_tls_is_refused(enrolled: tuple[Device, Link]) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_connection((host, int(port)), 5) as plain, pytest.raises(ssl.SSLError):
         context.wrap_socket(plain, server_hostname="localhost")
+
+
+def test_a_certificate_that_ends_soon_is_told_and_renewed_without_a_restart(home: Home, tmp_path: Path) -> None:
+    """The log, the list of devices and that of keys say so; devices go on with the new one."""
+    renew(home, [], utc_now() - timedelta(days=380))
+    service = Service(home)
+    device, link = service.enrol(service.start(), tmp_path)
+    before = served_certificate(link)
+    names = ("--name", "localhost", "--name", "127.0.0.1", "--name", "ho.example.test")
+    said = service.run("keys", "renew-server", *names)
+    assert "ho.example.test" in said
+    deadline = time.monotonic() + 30
+    while (now := served_certificate(link)) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    found = now.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert found.get_values_for_type(x509.DNSName) == ["localhost", "ho.example.test"]
+    assert now.not_valid_after_utc > utc_now() + timedelta(days=390)
+    assert link.sync(device, device.seal()).verdicts[0].verdict is Verdict.ACCEPTED
+    assert service.stop() == 0
+    log = (home.folder.parent / "serve.log").read_text()
+    assert "and no device connects after that" in log
+    assert "the TLS certificate was renewed" in log
+
+
+def test_a_new_certificate_that_does_not_fit_leaves_the_old_one_in_service(home: Home) -> None:
+    """Somebody copies a wrong file over it: the handshakes go on with what there was."""
+    context = tls_context(home)
+    served = Served(home, context)
+    replace_public(home.server_certificate, b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+    assert not served.refresh()
+    with pytest.raises(HomeError):
+        renew(home, [], utc_now())
+    renew(home, ["localhost"], utc_now())
+    assert served.refresh()
+    assert not served.refresh()
+
+
+def served_certificate(link: Link) -> x509.Certificate:
+    host, port = link.url.removeprefix("https://").split(":")
+    return x509.load_pem_x509_certificate(ssl.get_server_certificate((host, int(port)), timeout=10).encode())
 
 
 def test_systemd_hears_when_it_is_ready_and_when_it_stops(
