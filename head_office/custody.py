@@ -12,7 +12,7 @@ from head_office.moment import to_ms
 from sync.envelope import FIRST_SEQ, NO_HASH, Lane
 from sync.receipt import Verdict
 
-MOST_EPOCHS = 64  # A reinstall a month for five years; more is a device that fills our tables.
+MOST_EPOCHS = 64  # Of one lane, announced and never used: more is a device that fills our tables.
 
 
 class Opening(StrEnum):
@@ -109,12 +109,13 @@ def heads_of(device_id: str, rows: list[Row]) -> dict[LaneKey, LaneHead]:
     }
 
 
-def open_lane(tx: Transaction, key: LaneKey, now_ms: int, *, earlier: int) -> bool:
-    """Begin a chain that was announced; False when the lane has had too many epochs.
+def open_lane(tx: Transaction, key: LaneKey, now_ms: int, *, earlier: int, empty: int) -> bool:
+    """Begin a chain that was announced; False when the lane has too many that never carried anything.
 
-    ``earlier`` counts the lane's epochs so far: any raise an alarm.
+    ``earlier`` counts the lane's epochs so far: any raise an alarm. ``empty`` counts those among them without a packet:
+    a chain with packets costs its device something, and an old laptop may have had many.
     """
-    if earlier >= MOST_EPOCHS:
+    if empty >= MOST_EPOCHS:
         alarm(tx, Alarm.TOO_MANY_EPOCHS, Place(key, FIRST_SEQ), now_ms)
         return False
     tx.execute(

@@ -7,16 +7,18 @@ the receipt carries the command to move. The device goes by that command alone: 
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from head_office import custody
 from head_office.authenticity import Checked
+from head_office.checks import LaneHead
 from head_office.custody import LaneKey, Place
 from head_office.ledger.base import Transaction
 from head_office.moment import from_ms
 from sync import commands as wire
 from sync import receipt as reply
 from sync.checkpoint import COMMAND_ID_BYTES, Checkpoint
+from sync.envelope import Lane
 from sync.receipt import Command, PacketVerdict, Verdict
 
 OTHER_CLUSTER = "other_cluster"
@@ -28,8 +30,11 @@ def answer(
 ) -> tuple[tuple[PacketVerdict, ...], tuple[reply.LaneHead, ...], bool]:
     """Verdicts, chains as they stand here, and whether the device may go."""
     verdicts = [_verdict(tx, checkpoint.device_id, packet) for packet in packets if packet.header is not None]
-    settled = Counter((said.lane, said.epoch) for said in verdicts if said.verdict.in_custody)
     known = custody.lane_heads(tx, checkpoint.device_id)
+    present = {state.lane: state.epoch for state in checkpoint.lanes}
+    # A device counts what waits in a lane, whichever chain of the lane it is in.
+    answered = Counter(said.lane for said in verdicts if said.verdict.in_custody or _is_stuck(said, present, known))
+    unreadable = sum(packet.header is None for packet in packets)
     heads, may_go = [], True
     for state in checkpoint.lanes:
         head = known.get(LaneKey(checkpoint.device_id, state.lane, state.epoch))
@@ -40,10 +45,20 @@ def answer(
                 lane=state.lane, epoch=state.epoch, next_seq=head.next_seq, head_hash=head.head_hash, frozen=head.frozen
             )
         )
-        # What waits there is the end of its chain. Whatever of that lies below our head, only we can answer for.
+        # What waits there is the end of its chain. Whatever of that lies below our head, only we can answer for; unless
+        # it has been shown, and is not here.
         never_here = max(0, state.next_seq - head.next_seq)
-        may_go &= state.depth - settled[state.lane, state.epoch] <= never_here
+        may_go &= state.depth - answered[state.lane] - unreadable <= never_here
     return tuple(verdicts), tuple(heads), may_go
+
+
+def _is_stuck(said: PacketVerdict, present: Mapping[Lane, bytes], known: Mapping[LaneKey, LaneHead]) -> bool:
+    """Whether a packet that is not here says a place we are past: spoilt there, or of a chain that has ended."""
+    if said.verdict is not Verdict.RETRY_LATER or said.lane not in present:
+        return False
+    return said.epoch != present[said.lane] or any(
+        key.lane is said.lane and key.epoch == said.epoch and said.seq < head.next_seq for key, head in known.items()
+    )
 
 
 def _verdict(tx: Transaction, device_id: str, packet: Checked) -> PacketVerdict:

@@ -79,8 +79,9 @@ class Round:
             if head is None and self._outdated:
                 continue
             if head is None:
-                epochs = sum(other.lane is key.lane for other in self._heads)
-                if custody.open_lane(self._tx, key, self._now_ms, earlier=epochs):
+                epochs = [known.next_seq for other, known in self._heads.items() if other.lane is key.lane]
+                empty = epochs.count(FIRST_SEQ)
+                if custody.open_lane(self._tx, key, self._now_ms, earlier=len(epochs), empty=empty):
                     self._heads[key] = self._before[key] = LaneHead(FIRST_SEQ, NO_HASH)
             elif state.next_seq < head.next_seq and not carried:
                 # Not frozen on this alone: an old batch sent again by somebody on the way looks the same. Two

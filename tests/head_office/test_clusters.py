@@ -235,6 +235,22 @@ def test_a_packet_in_doubt_is_answered_before_the_device_goes(sites: tuple[Site,
     assert said(east.receive(device, second)) == [(Verdict.ACCEPTED, None)]
 
 
+def test_a_packet_stuck_in_an_ended_chain_does_not_keep_the_device(sites: tuple[Site, Site]) -> None:
+    """Spoilt on the device and never stored here: once it has been shown, nothing here can be answered any more."""
+    west, east = sites
+    device = west.device()
+    west.receive(device, device.seal())
+    spoilt = bytearray(device.seal())
+    spoilt[-5] ^= 1
+    device.new_epoch()
+    west.receive(device, device.seal())
+    east.take_over(west.hand_over(device))
+    assert moves(west.receive(device, waiting=1)) == []
+    told = west.receive(device, bytes(spoilt), waiting=1)
+    assert said(told) == [(Verdict.RETRY_LATER, OTHER_CLUSTER)]
+    assert moves(told) == [EAST.url]
+
+
 def test_what_comes_late_to_the_new_cluster_is_a_duplicate_there(sites: tuple[Site, Site]) -> None:
     """A stick from before the move: known by its digest, stored once, and no fork."""
     west, east = sites

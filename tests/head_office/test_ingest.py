@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from head_office.custody import MOST_EPOCHS
 from head_office.errors import (
     BadRequestError,
     CertificateExpiredError,
@@ -168,6 +169,19 @@ def test_a_frozen_lane_does_not_stop_the_other_lane_or_a_new_epoch(office: Offic
     device.new_epoch()
     assert office.verdicts(device, device.seal(number=3)) == [ACCEPTED]
     assert office.alarm_kinds() == ["chain_broken", "new_epoch"]
+
+
+def test_an_old_laptop_may_begin_anew_as_often_as_it_carried_something(office: Office) -> None:
+    """The 65th chain is taken like the second; 64 of a lane that were only announced are the end of it."""
+    device = office.device()
+    for number in range(1, MOST_EPOCHS + 3):
+        assert office.verdicts(device, device.seal(number=number)) == [(Verdict.ACCEPTED, None)]
+        device.new_epoch()
+    for _ in range(MOST_EPOCHS):
+        office.receive(device)
+        device.new_epoch()
+    assert office.verdicts(device, device.seal(number=99)) == [(Verdict.RETRY_LATER, "epoch_not_announced")]
+    assert "too_many_epochs" in office.alarm_kinds()
 
 
 def test_an_epoch_nobody_announced_is_not_taken(office: Office) -> None:
