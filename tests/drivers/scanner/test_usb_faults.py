@@ -23,6 +23,7 @@ from tests.drivers.scanner.usb_faults import (
     Visit,
     faults,
     outcome,
+    right_picture,
 )
 
 CAUSES: dict[FaultKind, tuple[type[DeviceError], ...]] = {
@@ -65,18 +66,12 @@ def test_a_fault_at_any_answer_is_named_in_time_and_cured_by_a_replug(family: Fa
         assert came.took_s <= CAPTURE_S + VAIN_S + OVERHEAD_S, f"{fault} took {came.took_s} s"
         if came.error is None:
             assert came.right, f"{fault} gave a picture of something else"
+            # 'Reader unavailable' is never shown as 'no finger': only a cable pulled at the goodbye goes unnoticed.
+            unnoticed = isinstance(came.first, FingerImage) and came.second is PlaceAgain.NO_FINGER
+            assert kind is not FaultKind.UNPLUG or unnoticed, f"{fault} was taken for an absent finger"
         else:
             assert isinstance(came.error, CAUSES[kind]), f"{fault} was called {came.error!r}"
             assert came.error.detail
-
-
-def test_a_pulled_cable_is_never_taken_for_an_absent_finger(family: Family) -> None:
-    """'Reader unavailable' is never shown as 'no finger': only a cable pulled at the goodbye goes unnoticed."""
-    for fault in faults(FaultKind.UNPLUG, Visit.of(family).answers()):
-        came = outcome(family, fault)
-        if came.error is None:
-            assert isinstance(came.first, FingerImage), f"{fault}"
-            assert came.second is PlaceAgain.NO_FINGER, f"{fault}"
 
 
 @pytest.mark.data
@@ -108,10 +103,8 @@ def test_a_fault_at_any_answer_of_a_recording_is_named(shared_data: Path, name: 
 
 
 def test_a_device_that_is_slow_within_its_time_still_gives_its_picture(family: Family) -> None:
-    """Half a second more at any answer is not a failure."""
+    """A fifth of a second more at any answer is not a failure."""
     for fault in faults(FaultKind.DELAY, Visit.of(family).answers()):
-        slow = Fault(FaultKind.DELAY, fault.endpoint, fault.number, delay_s=0.2)
-        came = outcome(family, slow)
-        assert came.error is None, f"{slow} was called {came.error!r}"
-        assert isinstance(came.first, FingerImage), f"{slow}"
-        assert came.right
+        visit = Visit.of(family)
+        visit.bus.faults.append(Fault(FaultKind.DELAY, fault.endpoint, fault.number, delay_s=0.2))
+        assert right_picture(visit, visit.capture()), f"{fault}"
