@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.device_time import shares
-from bench.report import heading, table
+from bench.report import heading
 from config.load import load_settings
 from drivers.card.virtual.card import VirtualEktp
 from drivers.card.virtual.chip import PROFILES
@@ -108,16 +108,14 @@ class Growth:
                 said.append(f"{name} grows by {growth:.2f} per hundred cycles")
         return said
 
-    def print(self) -> None:
-        """A row per hundred cycles, then the verdict."""
-        step = max(1, BLOCK // self.every)
-        rows = [
-            [str(place * self.every), f"{size.memory_kb / 1024:.1f}", str(size.threads), str(size.descriptors)]
-            for place, size in enumerate(self.sizes)
-            if place % step == 0 or place == len(self.sizes) - 1
-        ]
-        print(f"\n{self.what}, {self.cycles} cycles")
-        print(table(["cycles", "memory MB", "threads", "descriptors"], rows))
+    def print_latest(self) -> None:
+        """A line per hundred cycles, as they come: a long run shows what it does."""
+        cycles, size = (len(self.sizes) - 1) * self.every, self.sizes[-1]
+        if cycles % max(BLOCK, self.every) == 0 or cycles == self.cycles:
+            print(f"{cycles:7d} {size.memory_kb / 1024:10.1f} {size.threads:8d} {size.descriptors:12d}", flush=True)
+
+    def print_verdict(self) -> None:
+        """What is flat, what is not."""
         memory = self.per_block("memory_kb")
         print(f"memory {memory:+.0f} kB per hundred cycles after warm-up (limit {MEMORY_LIMIT_KB:.0f})")
         print("flat" if not self.faults else f"NOT FLAT: {'; '.join(self.faults)}", flush=True)
@@ -251,10 +249,13 @@ def ridges(number: int) -> NDArray[np.uint8]:
 def run(what: str, counter: Counter, cycle: Callable[[int], None], cycles: int, every: int) -> Growth:
     """So many cycles, measured every so many."""
     growth = Growth(what, cycles, every, [counter.size()])
+    print(f"\n{what}, {cycles} cycles\n cycles  memory MB  threads  descriptors")
+    growth.print_latest()
     for number in range(1, cycles + 1):
         cycle(number)
         if number % every == 0:
             growth.sizes.append(counter.size())
+            growth.print_latest()
     return growth
 
 
@@ -285,7 +286,7 @@ def main(arguments: Sequence[str]) -> int:
                 continue
             began = time.monotonic()
             growth = run(what, counter, cycle, cycles, max(1, min(20, cycles // 10)))
-            growth.print()
+            growth.print_verdict()
             print(f"{(time.monotonic() - began) / cycles * 1000:.0f} ms a cycle")
             failed |= bool(growth.faults)
     if not given.no_shares:
