@@ -32,11 +32,16 @@ def where(device_id: str, home: HomeOption = DEFAULT_HOME) -> None:
 
 @app.command("hand-over")
 def hand_over_command(
+    *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, to be taken to the other cluster.")],
     device: Annotated[
         list[str] | None, typer.Option("--device", help="This one; repeatable. Without: all that belong elsewhere.")
     ] = None,
     to: Annotated[str | None, typer.Option(help="To this cluster, whatever the hash says.")] = None,
+    documents_too: Annotated[
+        bool,
+        typer.Option("--with-documents-under-way", help="Also devices whose scans are here in part."),
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Also those handed over before: a file was lost.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -45,7 +50,11 @@ def hand_over_command(
     clusters, ledger = _clusters(place), open_ledger(place)
     try:
         chosen = device or hand_over.strangers(ledger, clusters, again=again)
-        lines = hand_over.hand_over(ledger, clusters, chosen, to=to, now_ms=to_ms(utc_now()), by=_who())
+        later = [] if device or documents_too else hand_over.with_documents_under_way(ledger, chosen)
+        chosen = [name for name in chosen if name not in later]
+        lines = hand_over.hand_over(
+            ledger, clusters, chosen, to=to, documents_too=documents_too, now_ms=to_ms(utc_now()), by=_who()
+        )
         # Device by device; a file that broke off has no end and is refused there.
         with open(file, "x", encoding="utf-8", opener=_private) as written:
             for line in lines:
@@ -54,19 +63,26 @@ def hand_over_command(
             os.fsync(written.fileno())
     finally:
         ledger.close()
+    if later:
+        print(f"{len(later)} devices have documents under way and stay for now, among them {later[0]}.")
     print(f"{len(chosen)} devices handed over. Now, at the other cluster: mpos-head-office clusters take-over {file}")
 
 
 @app.command("take-over")
 def take_over_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="As hand-over wrote it.")],
+    block: Annotated[
+        list[str] | None, typer.Option("--block", metavar="DEVICE", help="Block this one as it arrives; repeatable.")
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Take the devices of a hand-over file; may be repeated."""
     place = Home(home)
     clusters, ledger = _clusters(place), open_ledger(place)
     try:
-        taken = hand_over.take_over(ledger, clusters, lambda: _lines(file), now_ms=to_ms(utc_now()), by=_who())
+        taken = hand_over.take_over(
+            ledger, clusters, lambda: _lines(file), block=block or (), now_ms=to_ms(utc_now()), by=_who()
+        )
     finally:
         ledger.close()
     print(f"{taken} devices taken over.")

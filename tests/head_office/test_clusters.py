@@ -9,26 +9,38 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from head_office import hand_over
 from head_office.clusters import Cluster, Clusters, load_clusters
 from head_office.device_registry import DeviceMovedError, DeviceRegistry
 from head_office.elsewhere import OTHER_CLUSTER
-from head_office.errors import CertificateRefusedError, HomeError, OtherClusterError, RefusedError
+from head_office.errors import (
+    CertificateRefusedError,
+    CertificateSupersededError,
+    DeviceBlockedError,
+    HomeError,
+    OtherClusterError,
+    RefusedError,
+)
 from head_office.hand_over import HandOverError
 from head_office.ingest import Ingest
 from head_office.keys.authority import Authority
 from head_office.keys.home import Home
 from head_office.keys.receipt_key import load_receipt_signer
-from head_office.keys.recipients import load_recipients
+from head_office.keys.recipients import load_private_keys, load_recipients
 from head_office.ledger.base import Ledger
 from head_office.ledger.sqlite import SqliteLedger
 from head_office.moment import to_ms
+from head_office.opening import Opener
+from head_office.renewal import Renewals
 from sync import commands as wire
 from sync.receipt import Receipt, Verdict
+from sync.renewal import decode_reply
 from tests.head_office.conftest import TestClock
 from tests.head_office.device import Device
+from tests.head_office.test_documents import claim, listed, parts_of
+from tests.head_office.test_renewal import asked
 
 WEST, EAST = Cluster("barat", "https://barat.example.test"), Cluster("timur", "https://timur.example.test:8443")
 NAMES = [f"D-UJI{number:09d}" for number in range(2000)]
@@ -75,9 +87,13 @@ class Site:
 
     def hand_over(self, device: Device) -> list[str]:
         given = hand_over.hand_over(
-            self.ledger, self.clusters, [device.device_id], to=EAST.name, now_ms=to_ms(self.clock()), by="test"
+            self.ledger, self.clusters, [device.device_id], to=self.other.name, now_ms=to_ms(self.clock()), by="test"
         )
         return list(given)
+
+    @property
+    def other(self) -> Cluster:
+        return EAST if self.clusters.own == WEST else WEST
 
     def take_over(self, lines: list[str]) -> int:
         return hand_over.take_over(self.ledger, self.clusters, lambda: lines, now_ms=to_ms(self.clock()), by="test")
@@ -362,3 +378,71 @@ def test_a_device_comes_back_with_its_chain_as_it_stands_there(sites: tuple[Site
         (Verdict.DUPLICATE, None),
         (Verdict.ACCEPTED, None),
     ]
+
+
+def test_an_old_hand_over_file_is_refused(sites: tuple[Site, Site]) -> None:
+    """There, back and there again; the first file lies about, and its chain is a year old."""
+    west, east = sites
+    device = west.device()
+    west.receive(device, device.seal())
+    first = west.hand_over(device)
+    assert east.take_over(first) == 1
+    east.receive(device, device.seal())
+    assert west.take_over(east.hand_over(device)) == 1
+    west.receive(device, device.seal())
+    third = west.hand_over(device)
+    with pytest.raises(HandOverError, match="newest"):
+        east.take_over(first)
+    assert (east.take_over(third), east.take_over(third)) == (1, 0)
+    assert said(east.receive(device, device.seal())) == [(Verdict.ACCEPTED, None)]
+
+
+def test_keys_replaced_at_the_other_cluster_stay_replaced_when_the_device_comes_back(
+    sites: tuple[Site, Site],
+) -> None:
+    """The old keys were in force when the device left; a copy of them opens nothing here afterwards."""
+    west, east = sites
+    device = west.device()
+    west.receive(device, device.seal())
+    east.take_over(west.hand_over(device))
+    tls, signing = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
+    renewals = Renewals(east.ledger, east.registry, clock=east.clock)
+    reply = decode_reply(renewals.renew(device.tls_certificate, asked(device, tls=tls, signing=signing)))
+    new = Device(device.serial, tls, signing)
+    new.device_id, new.tls_certificate = reply.device_id, reply.tls_certificate
+    new.recipients, new.receipt_keys, new.chains = device.recipients, device.receipt_keys, device.chains
+    assert said(east.receive(new, new.seal())) == [(Verdict.ACCEPTED, None)]
+    west.take_over(east.hand_over(new))
+    with pytest.raises(CertificateSupersededError):
+        west.receive(device)
+    assert said(west.receive(new, new.seal())) == [(Verdict.ACCEPTED, None)]
+
+
+def test_a_device_stolen_on_its_way_is_blocked_as_it_arrives(sites: tuple[Site, Site]) -> None:
+    """Between hand-over and take-over neither cluster can block it; the one that takes it over can at once."""
+    west, east = sites
+    device = west.device()
+    lines = west.hand_over(device)
+    taken = hand_over.take_over(
+        east.ledger, east.clusters, lambda: lines, block=[device.device_id], now_ms=1, by="test"
+    )
+    assert taken == 1
+    with pytest.raises(DeviceBlockedError):
+        east.receive(device, device.seal())
+
+
+def test_a_device_whose_documents_are_under_way_stays(sites: tuple[Site, Site]) -> None:
+    """Half of a scan here and half there is no scan: the device goes when the last part has come, or when told to."""
+    west, _ = sites
+    device = west.device()
+    west.receive(device, claim(device, listed()), *parts_of(device)[:2])
+    opener = Opener(west.ledger, load_private_keys(west.home), clock=west.clock)
+    while opener.open_waiting():
+        pass
+    assert hand_over.with_documents_under_way(west.ledger, [device.device_id]) == [device.device_id]
+    with pytest.raises(HandOverError, match="under way"):
+        west.hand_over(device)
+    told = hand_over.hand_over(
+        west.ledger, west.clusters, [device.device_id], to=EAST.name, documents_too=True, now_ms=1, by="test"
+    )
+    assert len(list(told)) == 3
