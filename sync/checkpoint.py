@@ -29,6 +29,8 @@ VERSION = 1
 TYP = "application/vnd.mpos.checkpoint+cose"
 NONCE_BYTES = 16
 MAX_PACKETS = 512
+MAX_CHAINS = 16
+"""Two that grow, and fourteen that ended and still wait: more are announced as these are delivered."""
 MAX_BATCH_BYTES = 2 * 1024 * 1024
 """A batch aims at 20 s of link time, at most 1 MB, and always fits one packet of the largest size."""
 MAX_CHECKPOINT_BYTES = 16 * 1024
@@ -63,7 +65,7 @@ class LaneState(Record):
     head_hash: Annotated[bytes, Blob(DIGEST_BYTES)]
     """Digest of the last packet made; NO_HASH when there is none."""
     depth: Annotated[int, Whole(0, MAX_SEQ)]
-    """Packets waiting for their receipt."""
+    """Packets of the lane waiting for their receipt, all counted with the chain that grows; 0 for one that ended."""
     oldest_age_s: Annotated[int, Whole(0, MAX_SEQ)]
     """Age of the oldest of them in seconds; 0 when none waits."""
 
@@ -95,7 +97,8 @@ class Checkpoint(Record):
     boot_id: Annotated[bytes, Blob(BOOT_ID_BYTES)]
     wall_utc: Annotated[datetime, Instant()]
     monotonic_ns: Annotated[int, Whole(0, MAX_SEQ)]
-    lanes: Annotated[tuple[LaneState, ...], Many(Nested(LaneState), len(Lane))]
+    lanes: Annotated[tuple[LaneState, ...], Many(Nested(LaneState), MAX_CHAINS)]
+    """Every chain packets may come from: those that ended and still have some, then the one of each lane that grows."""
     free_disk_bytes: Annotated[int, Whole(0, MAX_SEQ)]
     storage: Annotated[StorageMark, Choice(StorageMark)] = StorageMark.OK
     versions: Annotated[
@@ -107,9 +110,9 @@ class Checkpoint(Record):
     commands_refused: Annotated[tuple[CommandRefused, ...], Many(Nested(CommandRefused), MAX_REPORTED)] = ()
 
     def check_together(self) -> None:
-        """Each lane once, and each command once."""
-        if len({state.lane for state in self.lanes}) != len(self.lanes):
-            raise CheckpointError(Refusal.CONTRADICTION, "lanes", "a lane twice")
+        """Each chain once, and each command once."""
+        if len({(state.lane, state.epoch) for state in self.lanes}) != len(self.lanes):
+            raise CheckpointError(Refusal.CONTRADICTION, "lanes", "a chain twice")
         named = [*self.commands_done, *(refused.id for refused in self.commands_refused)]
         if len(set(named)) != len(named):
             raise CheckpointError(Refusal.CONTRADICTION, "commands_done", "a command twice")

@@ -374,6 +374,12 @@ class Outbox:
             lane=ended.lane, ended=ended.epoch, last_seq=ended.next_seq - 1, still_ready=ended.ready, begun=begun
         )
 
+    def ended(self, most: int) -> tuple[Chain, ...]:
+        """Chains of this device that grow no more and still have packets waiting, oldest first."""
+        with self._database.transaction() as tx:
+            every = [chain for lane in Lane for chain in chains.of_this_device(tx, lane)[:-1] if chain.ready]
+        return tuple(sorted(every, key=lambda chain: chain.id)[:most])
+
     def counts(self) -> tuple[LaneCounts, ...]:
         """How each lane stands, all of one moment."""
         with self._database.transaction() as tx:

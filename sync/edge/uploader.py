@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sync.checkpoint import NONCE_BYTES, Checkpoint, LaneState, StorageMark, sign_batch
+from sync.checkpoint import MAX_CHAINS, NONCE_BYTES, Checkpoint, LaneState, StorageMark, sign_batch
 from sync.edge.backoff import delay_s
 from sync.edge.batch_size import BatchSize
 from sync.edge.breaker import Breaker
@@ -156,7 +156,7 @@ class Uploader:
     def checkpoint(self, now: datetime) -> Checkpoint:
         """Where this device stands, with a fresh nonce; any thread may ask, also during a round."""
         done, refused = self._receipts.report()
-        lanes = tuple(
+        growing = tuple(
             LaneState(
                 lane=counts.lane,
                 epoch=counts.epoch,
@@ -167,13 +167,25 @@ class Uploader:
             )
             for counts in self._outbox.counts()
         )
+        # Head office takes packets of announced chains only, and may never have heard of one that ended.
+        ended = tuple(
+            LaneState(
+                lane=chain.lane,
+                epoch=chain.epoch,
+                next_seq=chain.next_seq,
+                head_hash=chain.head_hash,
+                depth=0,
+                oldest_age_s=0,
+            )
+            for chain in self._outbox.ended(MAX_CHAINS - len(growing))
+        )
         return Checkpoint(
             device_id=self._trust.device_id,
             nonce=self._random(NONCE_BYTES),
             boot_id=self._clock.boot_id,
             wall_utc=now,
             monotonic_ns=self._clock.monotonic_ns(),
-            lanes=lanes,
+            lanes=(*ended, *growing),
             free_disk_bytes=self._free_disk_bytes(),
             storage=self._storage(),
             versions=dict(self._versions),

@@ -119,7 +119,7 @@ def signed(members: object) -> bytes:
         (signed(CHECKPOINT.to_map() | {"news": 1}), Refusal.UNKNOWN_KEY),
         (signed(CHECKPOINT.to_map() | {"nonce": bytes(8)}), Refusal.BAD_VALUE),
         (signed(CHECKPOINT.to_map() | {"lanes": [CHECKPOINT.lanes[0].to_map()] * 2}), Refusal.CONTRADICTION),
-        (signed(CHECKPOINT.to_map() | {"lanes": [CHECKPOINT.lanes[0].to_map()] * 3}), Refusal.FIELD_TOO_LONG),
+        (signed(CHECKPOINT.to_map() | {"lanes": [CHECKPOINT.lanes[0].to_map()] * 17}), Refusal.FIELD_TOO_LONG),
         (signed(CHECKPOINT.to_map() | {"versions": {"Agent": "1"}}), Refusal.BAD_VALUE),
         (signed(CHECKPOINT.to_map() | {"storage": "melting"}), Refusal.BAD_VALUE),
         (signed(CHECKPOINT.to_map() | {"commands_done": [bytes([9]) * 16]}), Refusal.CONTRADICTION),
@@ -153,7 +153,9 @@ def test_the_fullest_checkpoint_fits_its_limit(keys: Keys) -> None:
     assert read_batch(sign_batch(full, [], keys.device)).verified(keys.device.public_key) == full
 
 
-def test_a_device_does_not_name_a_lane_twice() -> None:
-    """Two states of one lane would leave head office to choose."""
+def test_a_device_does_not_name_a_chain_twice() -> None:
+    """Two states of one chain would leave head office to choose; two chains of a lane are what an epoch leaves."""
+    ended = replace(CHECKPOINT.lanes[0], epoch=bytes(16))
+    assert len(replace(CHECKPOINT, lanes=(ended, *CHECKPOINT.lanes)).lanes) == 3
     with pytest.raises(CheckpointError):
         replace(CHECKPOINT, lanes=(CHECKPOINT.lanes[0], CHECKPOINT.lanes[0]))
