@@ -91,6 +91,14 @@ def test_grease_is_turned_away_as_often_as_it_is_seen(bench: Bench, touches: Tou
     assert shows(bench.take(*grease, touches["again"]), touches["again"])
 
 
+def test_grease_that_looks_like_a_pale_finger_is_known_by_its_place(bench: Bench, touches: Touches) -> None:
+    """Two fifths of the finger's own depth: its looks alone would pass, the ridges lie where they lay before."""
+    bench.take(touches["good"])
+    strong = (255 - 0.4 * (255 - touches["good"].astype(float))).astype(np.uint8)
+    assert bench.take(strong) is PlaceAgain.LEFTOVER
+    assert bench.told[-1] is Guidance.CLEAN_GLASS
+
+
 def test_grease_as_strong_as_a_finger_is_no_finger(bench: Bench, touches: Touches) -> None:
     """Breath or light can make what was left as dark as the finger was. It still lies where the finger lay."""
     bench.take(touches["good"])
