@@ -16,6 +16,7 @@ import contextlib
 import os
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -177,11 +178,19 @@ class Counter:
         sam.insert()
         self._scanner = opened.enter_context(VirtualScannerServer(folder / "scanner.sock"))
         self._daemon = opened.enter_context(Daemon(config))
+        threading.Thread(target=self._listen, args=(self._daemon,), name="service manager", daemon=True).start()
         token = (folder / "run" / "cli.token").read_text().strip()
         self._machine = opened.enter_context(AgentClient(folder / "run" / "agent.sock", token))
         self._operator = opened.enter_context(AgentClient(folder / "run" / "agent.sock", token))
         reply = self._operator.post("/v1/sign-in", {"person_id": OPERATOR[0], "pin": OPERATOR[1]})
         self._operator.sign_in_token(reply["operator"])
+
+    @staticmethod
+    def _listen(daemon: Daemon) -> None:
+        """Take the daemon's signs of life, as a service manager does, until it is gone."""
+        with contextlib.suppress(OSError, AssertionError):
+            while True:
+                daemon.wait_for("=")
 
     def size(self) -> Size:
         """What the daemon holds."""

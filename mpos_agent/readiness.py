@@ -39,6 +39,8 @@ class Readiness:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
                 channel.connect(self._address)
+                # Called on the loop that serves the counter: one that listens and does not read must not stop it.
+                channel.setblocking(False)
                 channel.sendall(message.encode())
         except OSError as error:
             # A service manager that does not listen is its own trouble, not the counter's; the first time loud.

@@ -34,3 +34,13 @@ def test_a_manager_that_does_not_listen_stops_nothing(tmp_path: Path) -> None:
     readiness = Readiness({"NOTIFY_SOCKET": str(tmp_path / "gone")})
     readiness.ready("0 waiting")
     readiness.alive("0 waiting")
+
+
+def test_a_service_manager_that_listens_and_never_reads_does_not_stop_the_counter(tmp_path: Path) -> None:
+    """Its queue is full after a while; the agent goes on serving, and says so once."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        readiness = Readiness({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        for _ in range(2_000):
+            readiness.alive("waiting")
+        assert manager.recv(4096).startswith(b"WATCHDOG=1")
