@@ -6,8 +6,8 @@ that say how easily the two meet by chance, every folder and gallery counting th
 How far both carry over is shown with the folder and the extractor judged left out of the fit.
 Smallness: the weight under which small windows cut from prints reach the 0.1 % threshold as often as whole prints.
 Meaning: shares of strangers at given raw scores, every folder and gallery counting the same, then an exponential tail
-(maximum likelihood above the 0.1 % point). Cross-validated by finger: fitted without a fifth of the fingers, measured
-on the pairs those fingers are in.
+(maximum likelihood above the 0.1 % point) over these and the made-up strangers of ``bench/made_up_strangers.py``.
+Cross-validated by finger: fitted without a fifth of the fingers, measured on the pairs those fingers are in.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from rich.progress import track
 
 from bench.datasets import FVC2000, FVC2002, PEERS, Name, impostors_and_mates, our_templates, peer_templates
 from bench.interop import chip_like, mindtct
+from bench.made_up_strangers import made_up_tasks
 from bench.rates import TARGETS, curve
 from bench.report import heading, table
 from matcher import THRESHOLDS, Network, Template
@@ -38,9 +39,9 @@ LEVELLED = (2, 3, 4, 5)
 LEVEL = 0.99
 LEVEL_WIDTH = 0.35
 """Raw score over which the corner of the quantile's loss is rounded, so that Newton's method finds its minimum."""
-SHARES = (0.5, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
+SHARES = (0.5, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Of strangers, at which the raw score is noted down; beyond the last the tail takes over."""
-TAIL_FROM = 0.001
+TAIL_FROM = SHARES[-1]
 FOLDS = 5
 RIDGE = 1e-4
 Real = NDArray[np.float64]
@@ -67,6 +68,11 @@ class Group:
     def window(self) -> bool:
         """Whether the probes are windows cut from prints."""
         return self.gallery.startswith("window")
+
+    @property
+    def made_up(self) -> bool:
+        """Whether no such fingers exist."""
+        return self.gallery == "made up"
 
 
 def window(name: Name, template: Template) -> Template:
@@ -100,6 +106,7 @@ def collect(share: float) -> list[Group]:
         small = {name: window(name, template) for name, template in own.items()}
         tasks.append(("window", folder, small, own))
         tasks.append(("window against mindtct", folder, small, foreign["mindtct"](folder)))
+    tasks += made_up_tasks(network)
     shown = track(tasks, description="compare", console=Console(stderr=True), transient=True)
     return [group(gallery, folder, probes, templates, share) for gallery, folder, probes, templates in shown]
 
@@ -111,7 +118,7 @@ def group(
     same = probes is templates
     one = {name: prepare(template) for name, template in probes.items()}
     two = one if same else {name: prepare(template) for name, template in templates.items()}
-    numbers = {finger: k for k, finger in enumerate(sorted({name.finger for name in one}))}
+    numbers = {finger: k for k, finger in enumerate(sorted({name.finger for name in (*one, *two)}))}
     rows, first, second = [], [], []
     for a, b in impostors_and_mates(list(one), list(two), same=same):
         if a.finger != b.finger and zlib.crc32(f"{gallery}{folder}{a}{b}".encode()) % 1000 >= 1000 * share:
@@ -198,7 +205,7 @@ def strangers(groups: Sequence[Group], weights: Real, small: float) -> tuple[Rea
 
 def smallness(groups: Sequence[Group], weights: Real) -> float:
     """The weight at which strangers' windows reach the 0.1 % threshold of whole prints that often (bisection)."""
-    whole = [group for group in groups if not group.window]
+    whole = [group for group in groups if not group.window and not group.made_up]
     low, high, fewer = -8.0, 0.0, PARTS.index("fewer")
     for _ in range(30):
         middle = (low + high) / 2
@@ -216,13 +223,13 @@ def smallness(groups: Sequence[Group], weights: Real) -> float:
     return (low + high) / 2
 
 
-def meaning(score: Real, share: Real) -> tuple[Real, float]:
-    """Raw score at each of ``SHARES``, and decades per unit of raw score in the tail."""
-    reached = np.cumsum(share)
-    knots = score[np.minimum(np.searchsorted(reached, SHARES), len(score) - 1)]
-    start = knots[SHARES.index(TAIL_FROM)]
-    beyond = score > start
-    excess = float(((score - start) * share)[beyond].sum() / share[beyond].sum())
+def meaning(real: Sequence[Group], made_up: Sequence[Group], weights: Real, small: float) -> tuple[Real, float]:
+    """Raw score at each of ``SHARES`` of real strangers, and decades per unit of raw score in the tail of all."""
+    score, share = strangers(real, weights, small)
+    knots = score[np.minimum(np.searchsorted(np.cumsum(share), SHARES), len(score) - 1)]
+    score, share = strangers([*real, *made_up], weights, small)
+    beyond = score > knots[-1]
+    excess = float(((score - knots[-1]) * share)[beyond].sum() / share[beyond].sum())
     return knots, 1.0 / (excess * np.log(10.0))
 
 
@@ -233,7 +240,7 @@ def decades(score: Real, knots: Real, tail: float) -> Real:
     return found
 
 
-def by_finger(groups: Sequence[Group], weights: Real, small: float) -> list[list[str]]:
+def by_finger(groups: Sequence[Group], made_up: Sequence[Group], weights: Real, small: float) -> list[list[str]]:
     """Measured over named false match rate on fingers left out of the fit of the meaning."""
     hits, total = np.zeros(len(THRESHOLDS)), 0.0
     for fold in range(FOLDS):
@@ -243,7 +250,7 @@ def by_finger(groups: Sequence[Group], weights: Real, small: float) -> list[list
             held.append(raw(group, weights, small)[out & ~group.mated])
             kept = ~out
             seen.append(Group(group.gallery, group.folder, group.evidence[kept], group.first[kept], group.second[kept]))
-        knots, tail = meaning(*strangers(seen, weights, small))
+        knots, tail = meaning(seen, made_up, weights, small)
         for scores in held:
             named = decades(scores, knots, tail)
             hits += [float((named >= value / 10).mean()) for value in THRESHOLDS.values()]
@@ -279,7 +286,7 @@ def left_out(groups: Sequence[Group], weights: Real, small: float) -> Iterator[l
         yield [gallery, *figures]
 
 
-def carried_over(groups: Sequence[Group], weights: Real, small: float) -> Iterator[list[str]]:
+def carried_over(groups: Sequence[Group], made_up: Sequence[Group], weights: Real, small: float) -> Iterator[list[str]]:
     """Folders and galleries whose measured false match rate lies within a factor of two of the named one.
 
     With weights, level and meaning from everything, from other folders only, and from other extractors only.
@@ -294,7 +301,7 @@ def carried_over(groups: Sequence[Group], weights: Real, small: float) -> Iterat
         for out in dict.fromkeys(kind(group) for group in groups):
             others = groups if what == "nothing" else [group for group in groups if kind(group) != out]
             mine = weights if what == "nothing" else fitted(others)
-            knots, tail = meaning(*strangers(others, mine, small))
+            knots, tail = meaning(others, made_up, mine, small)
             for group in groups:
                 if kind(group) == out:
                     named = decades(raw(group, mine, small)[~group.mated], knots, tail)
@@ -311,10 +318,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--share", type=float, default=0.5, help="share of the strangers' pairs that are compared")
     options = parser.parse_args(arguments)
     groups = collect(options.share)
-    whole = [group for group in groups if not group.window]
+    whole = [group for group in groups if not group.window and not group.made_up]
+    made_up = [group for group in groups if group.made_up]
     weights = fitted(whole)
     small = smallness(groups, weights)
-    knots, tail = meaning(*strangers(whole, weights, small))
+    knots, tail = meaning(whole, made_up, weights, small)
     print(heading("calibration") + "\n")
     print(f"{sum(len(group.first) for group in whole)} pairs of whole prints, {len(whole)} folders and galleries\n")
     for part, weight in zip((*PARTS, "constant"), weights, strict=True):
@@ -326,9 +334,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     columns = ["gallery", "FNMR at 1 %", "at 0.1 %", "left out: at 1 %", "at 0.1 %"]
     print(table(columns, list(left_out(whole, weights, small))))
     print("\nfolders and galleries within a factor of two of the named rate, and the usual factor off\n")
-    print(table(["left out of the fit", "at 1 %", "at 0.32 %", "at 0.1 %"], list(carried_over(whole, weights, small))))
+    print(
+        table(
+            ["left out of the fit", "at 1 %", "at 0.32 %", "at 0.1 %"],
+            list(carried_over(whole, made_up, weights, small)),
+        )
+    )
     print("\nfalse match rate on fingers left out, %\n")
-    print(table(["threshold", "measured", "measured / named"], by_finger(whole, weights, small)))
+    print(table(["threshold", "measured", "measured / named"], by_finger(whole, made_up, weights, small)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from matcher.compare import parameters as compare_parameters
 from matcher.extract import parameters as extract_parameters
 from matcher.extract.network_file import NETWORK_VERSION
 
-MATCHER_VERSION: Final = "1.1"
+MATCHER_VERSION: Final = "1.2"
 """Raise it when scores change for another reason than a number in the parameter files."""
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from matcher.compare import parameters as par
 from matcher.compare.pairing import Candidates
-from matcher.compare.prepared import Prepared
+from matcher.compare.prepared import Prepared, plane
 
 Complex = NDArray[np.complex128]
 Real = NDArray[np.float64]
@@ -95,15 +95,16 @@ def trusted_counts(one: Prepared, two: Prepared, position: Complex, direction: C
         Single precision about the middle of the second finger is plenty.
     """
     middle = two.position.mean()
-    here, there = (position - middle).astype(np.complex64), (two.position - middle).astype(np.complex64)
-    ways, ways_there = direction.astype(np.complex64), two.direction.astype(np.complex64)
-    turn_cos = ways.real[:, :, None] * ways_there.real + ways.imag[:, :, None] * ways_there.imag
+    off = squared_distances(position - middle, two.position - middle).astype(np.float32)
+    turn_cos = (plane(direction) @ plane(two.direction).T).astype(np.float32).reshape(*direction.shape, len(two))
     trusted = np.exp((turn_cos - np.float32(1)) * np.float32(1 / par.TURN_SPREAD**2))
-    trusted *= np.sqrt(np.outer(one.reliability, two.reliability)).astype(np.float32)
+    trusted *= np.outer(np.sqrt(one.reliability), np.sqrt(two.reliability)).astype(np.float32)
     trusted *= turn_cos > np.float32(math.cos(par.RIGID_TURN_GATE))
-    off = (here.real[:, :, None] - there.real) ** 2 + (here.imag[:, :, None] - there.imag) ** 2
-    fit = np.exp(off * np.float32(-0.5 / par.RIGID_SPREAD**2)) * trusted
-    fit *= off < np.float32(par.RIGID_GATE**2)
+    near = off < np.float32(par.RIGID_GATE**2)
+    off *= np.float32(-0.5 / par.RIGID_SPREAD**2)
+    fit = np.exp(off, out=off)
+    fit *= trusted
+    fit *= near
     counts: NDArray[np.float32] = np.minimum(fit.max(axis=2).sum(axis=1), fit.max(axis=1).sum(axis=1))
     return counts
 
@@ -121,7 +122,7 @@ def follow_skin(one: Prepared, two: Prepared, pose: Pose, fit: Real) -> Aligned:
         first, second = mutual_best(fit)
         pull = fit[first, second] * np.sqrt(one.reliability[first] * two.reliability[second])
         left = two.position[second] - position[first]
-        reach = np.exp(-0.5 * (np.abs(position[:, None] - position[first]) / par.WARP_REACH) ** 2) * pull
+        reach = np.exp(squared_distances(position, position[first]) * (-0.5 / par.WARP_REACH**2)) * pull
         position = position + _line(reach @ plane(left)) / (reach.sum(axis=1) + par.WARP_STIFFNESS)
         fit = _closeness(position, direction, two, spread=par.WARP_SPREAD, gate=gate, turn_gate=turn_gate)
     first, second = mutual_best(fit)
@@ -140,17 +141,20 @@ def _closeness(
     position: Complex, direction: Complex, two: Prepared, *, spread: float, gate: float, turn_gate: float
 ) -> Real:
     """How well each laid-over minutia fits each of the second finger: (n, m), 0 outside the gates."""
-    here, there = plane(position), plane(two.position)
-    off = (here**2).sum(axis=1)[:, None] + (there**2).sum(axis=1) - 2.0 * (here @ there.T)  # squared, without a root
+    off = squared_distances(position, two.position)
     turn_cos = plane(direction) @ plane(two.direction).T
     fit: Real = np.exp(off * (-0.5 / spread**2) + (turn_cos - 1.0) * (1.0 / par.TURN_SPREAD**2))
     fit *= (off < gate**2) & (turn_cos > math.cos(turn_gate))
     return fit
 
 
-def plane(points: Complex) -> Real:
-    """Complex numbers as rows of two reals: products of them stay small enough for one thread."""
-    return np.ascontiguousarray(points).view(np.float64).reshape(-1, 2)
+def squared_distances(here: Complex, there: Complex) -> Real:
+    """px^2 between each of (..., n) and each of (m,): (..., n, m). One small product, without a root."""
+    one, two = plane(here), plane(there)
+    left = np.column_stack([one, (one * one).sum(axis=1), np.ones(len(one))])
+    right = np.column_stack([-2.0 * two, np.ones(len(two)), (two * two).sum(axis=1)])
+    squared: Real = (left @ right.T).reshape(*here.shape, len(two))
+    return squared
 
 
 def _line(points: Real) -> Complex:

@@ -8,6 +8,7 @@ from matcher.compare import parameters as par
 _CELLS = (((np.arange(par.CYLINDER_CELLS) + 0.5) / par.CYLINDER_CELLS * 2 - 1) * par.CYLINDER_RADIUS).astype(np.float32)
 _TURNS = np.arange(par.CYLINDER_LAYERS) * 2 * np.pi / par.CYLINDER_LAYERS
 _LAYERS = np.stack([np.cos(_TURNS), np.sin(_TURNS)]).astype(np.float32)
+_AT_ONCE = 12
 _REACH = par.CYLINDER_RADIUS + 2 * par.CYLINDER_SPREAD
 
 
@@ -47,16 +48,20 @@ def cylinders(
     # Of each minutia only the neighbours within reach: a third of all on a large print.
     most = int((weight > 0).sum(axis=1).max(initial=1))
     near = np.argsort(np.where(weight > 0, distance, np.inf), axis=1, kind="stable")[:, :most]
-    relative, turn = np.take_along_axis(relative, near, axis=1), np.take_along_axis(turn, near, axis=1)
-    weight = np.take_along_axis(weight, near, axis=1)
+    near += np.arange(count)[:, None] * count
+    relative, turn, weight = relative.take(near), turn.take(near), weight.take(near)
     along = np.exp((_CELLS[:, None] - relative.real.astype(np.float32)[:, None, :]) ** 2 * spread)
     along *= weight[:, None, :]
     across = np.exp((_CELLS[:, None] - relative.imag.astype(np.float32)[:, None, :]) ** 2 * spread)
     parts = np.stack([turn.real, turn.imag]).astype(np.float32).transpose(1, 0, 2)
     layers = np.exp((_LAYERS.T @ parts - np.float32(1)) * np.float32(1 / par.CYLINDER_TURN**2))
-    sheets = across[:, :, None, :] * layers[:, None, :, :]
-    sheets = sheets.reshape(count, par.CYLINDER_CELLS * par.CYLINDER_LAYERS, weight.shape[1])
-    occupancy = (sheets @ along.transpose(0, 2, 1)).reshape(count, par.CYLINDER_CELLS**2 * par.CYLINDER_LAYERS)
-    filled = occupancy / (occupancy + np.float32(par.CYLINDER_SATURATION))
+    filled = np.empty((count, par.CYLINDER_CELLS**2 * par.CYLINDER_LAYERS), dtype=np.float32)
+    # A few minutiae at a time: larger arrays are given back to the system each time, and fetched page by page again.
+    for start in range(0, count, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        sheets = across[part, :, None, :] * layers[part, None, :, :]
+        sheets = sheets.reshape(sheets.shape[0], par.CYLINDER_CELLS * par.CYLINDER_LAYERS, sheets.shape[3])
+        filled[part] = (sheets @ along[part].transpose(0, 2, 1)).reshape(sheets.shape[0], filled.shape[1])
+    filled /= filled + np.float32(par.CYLINDER_SATURATION)
     rows: NDArray[np.float32] = filled / (np.linalg.norm(filled, axis=1, keepdims=True) + np.float32(1e-6))
     return rows

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher.compare import parameters as par
-from matcher.compare.alignment import Aligned, trusted_counts
-from matcher.compare.prepared import OUTLINE_NORMALS, Prepared
+from matcher.compare.alignment import Aligned, squared_distances, trusted_counts
+from matcher.compare.prepared import OUTLINE_NORMALS, Prepared, plane
 
 Real = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def weigh(one: Prepared, two: Prepared, aligned: Aligned) -> Evidence:
     common = max(one.reliability[here].sum(), par.COMMON_FLOOR) * max(two.reliability[there].sum(), par.COMMON_FLOOR)
     share = matched**2 / common * min(matched, par.MATCHED_CEILING) + par.EDGE_WEIGHT * _edges(one, two, aligned)
     total, total_there = float(np.log1p(one.reliability.sum())), float(np.log1p(two.reliability.sum()))
-    apart = np.abs(aligned.position[:, None] - two.position)
+    apart = squared_distances(aligned.position[first], two.position)
     return Evidence(
         share=float(np.log1p(share)),
         information=_information(aligned, apart),
@@ -71,7 +71,7 @@ def weigh(one: Prepared, two: Prepared, aligned: Aligned) -> Evidence:
 
 
 def _inside(position: NDArray[np.complex128], outline: Real) -> NDArray[np.bool_]:
-    reach = np.real(position[:, None] * np.conj(OUTLINE_NORMALS))
+    reach = plane(position) @ plane(OUTLINE_NORMALS).T
     inside: NDArray[np.bool_] = np.all(reach <= outline + par.OUTLINE_MARGIN, axis=1)
     return inside
 
@@ -92,11 +92,9 @@ def _information(aligned: Aligned, apart: Real) -> float:
 
     The chance is 1 - exp(-density x area a match may lie in), the density of the other side round the minutia.
     """
-    first = aligned.first
     width = 2 * par.DENSITY_REACH**2
-    within = np.abs(aligned.position[:, None] - aligned.position[first])
-    here = np.exp(-(within**2) / width).sum(axis=0)
-    there = np.exp(-(apart[first] ** 2) / width).sum(axis=1)
+    within = squared_distances(aligned.position[aligned.first], aligned.position)
+    here, there = (np.exp(squared * (-1.0 / width)).sum(axis=1) for squared in (within, apart))
     area = par.MATCH_AREA / (np.pi * width)
     return sum(
         float(np.log1p((aligned.closeness * -np.log(-np.expm1(-density * area))).sum())) for density in (here, there)

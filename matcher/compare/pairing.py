@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matcher.compare import parameters as par
-from matcher.compare.prepared import Prepared
+from matcher.compare.prepared import Prepared, plane
 
 Index = NDArray[np.intp]
 
@@ -31,8 +31,8 @@ def candidate_pairs(one: Prepared, two: Prepared) -> Candidates:
     similarity after a few rounds of w <- w (own + agreement w), after the relaxation of MCC.
     """
     similarity = _similarity(one, two)
-    similarity *= np.sqrt(np.outer(one.reliability, two.reliability))
-    similarity[np.real(np.conj(one.direction)[:, None] * two.direction) <= par.MAX_TURN_COS] = 0.0
+    similarity *= np.outer(np.sqrt(one.reliability), np.sqrt(two.reliability)).astype(np.float32)
+    similarity *= plane(one.direction) @ plane(two.direction).T > par.MAX_TURN_COS
     flat = similarity.ravel()
     count = min(par.CANDIDATES, flat.size)
     chosen = np.sort(np.argpartition(-flat, count - 1)[:count])
@@ -58,12 +58,22 @@ def _similarity(one: Prepared, two: Prepared) -> NDArray[np.float32]:
 
 
 def _agreement(one: Prepared, two: Prepared, first: Index, second: Index) -> NDArray[np.float64]:
-    rows, columns = first[:, None], second[:, None]
-    lengths, lengths_there = one.distance[rows, first], two.distance[columns, second]
-    bearing_cos = np.real(one.bearing[rows, first] * np.conj(two.bearing[columns, second]))
-    turned = bearing_cos + bearing_cos.T - 2.0
-    tolerance = par.LENGTH_TOLERANCE + par.LENGTH_STRETCH * np.minimum(lengths, lengths_there)
-    stretched = (lengths - lengths_there) / tolerance
-    agreement: NDArray[np.float64] = np.exp(-0.5 * stretched**2 + turned / par.BEARING_TOLERANCE**2)
-    agreement *= (rows != first) & (columns != second)
+    here, there = first[:, None] * len(one) + first, second[:, None] * len(two) + second
+    lengths, lengths_there = one.distance.take(here), two.distance.take(there)
+    bearing, bearing_there = one.bearing.take(here), two.bearing.take(there)
+    turned = bearing.real * bearing_there.real
+    turned += bearing.imag * bearing_there.imag
+    turned = turned + turned.T
+    stretched = np.minimum(lengths, lengths_there)
+    stretched *= np.float32(par.LENGTH_STRETCH)
+    stretched += np.float32(par.LENGTH_TOLERANCE)
+    both = (lengths > 0) & (lengths_there > 0)
+    lengths -= lengths_there
+    lengths /= stretched
+    lengths *= lengths
+    lengths *= np.float32(-0.5)
+    turned -= np.float32(2)
+    turned *= np.float32(1 / par.BEARING_TOLERANCE**2)
+    turned += lengths
+    agreement: NDArray[np.float64] = (np.exp(turned) * both).astype(np.float64)
     return agreement

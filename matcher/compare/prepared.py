@@ -30,8 +30,8 @@ class Prepared:
     position: Complex
     direction: Complex
     reliability: Real
-    distance: Real
-    bearing: Complex
+    distance: NDArray[np.float32]
+    bearing: NDArray[np.complex64]
     spacing: float
     order: float
     outline: Real
@@ -67,52 +67,61 @@ def prepare(template: Template) -> Prepared:
     kept = np.sort(kept[trust[kept] >= par.LEAST_RELIABILITY])
     direction = np.exp(1j * template.angle[index])
     position, direction, trust, distance = position[kept], direction[kept], trust[kept], distance[np.ix_(kept, kept)]
-    if not _like_a_finger(position, direction, distance):
+    nearest = _nearest(distance)
+    if not _like_a_finger(position, direction, nearest):
         kept = kept[:0]
         position, direction, trust, distance = position[:0], direction[:0], trust[:0], distance[:0, :0]
-    relative = (position[None, :] - position[:, None]) * np.conj(direction)[:, None]
+    least, most = par.SPACING_RANGE
+    frame = np.conj(direction)[:, None]
+    relative = (position[None, :] - position[:, None]) * frame
     if kept.size:
-        outline = np.max(np.real(position[:, None] * np.conj(OUTLINE_NORMALS)), axis=0)
+        outline = (plane(position) @ plane(OUTLINE_NORMALS).T).max(axis=0)
     else:
         outline = np.zeros(par.OUTLINE_DIRECTIONS)
-    turn = direction[None, :] * np.conj(direction)[:, None]
+    bearing = relative * (1.0 / np.maximum(distance, 1e-9))  # dividing complex numbers takes four times as long
     return Prepared(
         position,
         direction,
         trust,
-        distance,
-        bearing=relative * (1.0 / np.maximum(distance, 1e-9)),  # dividing complex numbers takes four times as long
-        spacing=float(np.clip(_nearest(distance).mean(), *par.SPACING_RANGE)) if kept.size else 0.0,
+        distance.astype(np.float32),
+        bearing.astype(np.complex64),
+        spacing=min(max(float(nearest.mean()), least), most) if kept.size else 0.0,
         order=_order(distance, direction, trust),
         outline=outline,
-        cylinder=cylinders(relative, distance, turn, trust),
+        cylinder=cylinders(relative, distance, direction * frame, trust),
     )
+
+
+def plane(points: Complex) -> Real:
+    """Complex numbers as rows of two reals: products of them stay small enough for one thread."""
+    return np.ascontiguousarray(points).view(np.float64).reshape(-1, 2)
 
 
 def _nearest(distance: Real) -> Real:
     """Distance of each minutia to its nearest neighbour, px."""
-    nearest: Real = (distance + np.diag(np.full(distance.shape[0], np.inf))).min(axis=1)
+    apart = distance.copy()
+    np.fill_diagonal(apart, np.inf)
+    nearest: Real = apart.min(axis=1, initial=np.inf)
     return nearest
 
 
-def _like_a_finger(position: Complex, direction: Complex, distance: Real) -> bool:
+def _like_a_finger(position: Complex, direction: Complex, nearest: Real) -> bool:
     """Neither in a line, nor evenly spaced, nor all one way."""
     if _width(position) < par.LEAST_WIDTH:
         return False
     if len(position) < par.REGULAR_FROM:
         return True
-    nearest = _nearest(distance)
     regular = float(nearest.std()) < par.LEAST_IRREGULARITY * float(nearest.mean())
     return not regular and abs((direction**2).mean()) < par.MOST_PARALLEL
 
 
 def _order(distance: Real, direction: Complex, trust: Real) -> float:
     """How alike ridges run at neighbouring minutiae: mean cosine of the doubled angle between them, by trust."""
-    near = np.exp(-0.5 * (distance / par.ORDER_REACH) ** 2) * np.outer(trust, trust)
+    near = np.exp(distance**2 * (-0.5 / par.ORDER_REACH**2))
     np.fill_diagonal(near, 0.0)
-    ridges = direction**2
-    agree = (ridges.real * (near @ ridges.real)).sum() + (ridges.imag * (near @ ridges.imag)).sum()
-    return float(agree / max(near.sum(), 1e-9))
+    ridges = plane(direction**2) * trust[:, None]
+    agree = (ridges * (near @ ridges)).sum()
+    return float(agree / max(float(trust @ near @ trust), 1e-9))
 
 
 def _width(position: Complex) -> float:

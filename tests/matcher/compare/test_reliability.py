@@ -20,8 +20,8 @@ def test_lone_minutiae_are_believed_and_crowds_are_not() -> None:
 
 def test_quality_counts_where_it_tells_minutiae_apart() -> None:
     """The better rated one is believed more."""
-    trust = reliability(distances(np.array([0.0, 100.0])), np.array([20.0, 90.0]))
-    assert trust[1] > trust[0] + 0.3
+    trust = reliability(distances(np.array([0.0, 100.0, 200.0])), np.array([20.0, 50.0, 90.0]))
+    assert trust[2] > trust[1] > trust[0] + 0.3
 
 
 def test_one_quality_for_all_says_nothing() -> None:
@@ -32,14 +32,26 @@ def test_one_quality_for_all_says_nothing() -> None:
     np.testing.assert_array_equal(reliability(far, np.array([9.0, np.nan, 80.0])), unknown)
 
 
+def patches() -> NDArray[np.float64]:
+    """Two patches of twelve minutiae, far from each other; spaced so that none crowds another."""
+    return np.concatenate([np.arange(12) * 30.0, 2000 + np.arange(12) * 30.0])
+
+
 def test_two_qualities_are_better_and_worse_whatever_their_numbers() -> None:
     """A card's 50 and 9 mean an order; a third quality, and the numbers mean something."""
-    far = distances(np.array([0.0, 100.0, 200.0]))
-    card = reliability(far, np.array([50.0, 9.0, 50.0]))
-    np.testing.assert_array_equal(card, reliability(far, np.array([90.0, 60.0, 90.0])))
-    assert card[0] == card[2] > card[1] + 0.2
-    fine = reliability(far, np.array([50.0, 9.0, 51.0]))
-    assert fine[2] > fine[0] > fine[1]
+    far = distances(patches())
+    card = reliability(far, np.repeat([50.0, 9.0], 12))
+    np.testing.assert_array_equal(card, reliability(far, np.repeat([90.0, 60.0], 12)))
+    assert card[:12].min() > card[12:].max() + 0.2
+    fine = reliability(far, np.append(np.repeat([50.0, 9.0], 12)[1:], 51.0))
+    assert fine[-1] > fine[0] > fine[-2]
+
+
+def test_two_qualities_dealt_out_at_random_say_nothing() -> None:
+    """Clear and poor skin lie in patches; where neighbours share no level, a card without qualities made them up."""
+    far = distances(patches())
+    dealt = reliability(far, np.tile([50.0, 9.0], 12))
+    np.testing.assert_array_equal(dealt, reliability(far, np.full(24, np.nan)))
 
 
 def test_no_minutiae_no_reliabilities() -> None:
