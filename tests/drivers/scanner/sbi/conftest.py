@@ -18,7 +18,7 @@ from drivers.scanner.synthetic.finger import Finger
 
 QUICK = Pace(look=10.0, listing=20.0, answer=10.0, capture=1.0, glimpse=0.1, pause=0.02)
 """For services that answer at once, on machines that are busy with other tests."""
-IMPATIENT = Pace(look=0.3, listing=2.0, answer=0.3, capture=1.0, glimpse=0.1, pause=0.02)
+IMPATIENT = Pace(look=2.0, listing=4.0, answer=1.0, capture=0.2, glimpse=0.1, pause=0.02)
 """For services that never answer."""
 
 

@@ -18,7 +18,7 @@ from drivers.scanner.sbi.mock.records import Layout, Variant
 from drivers.scanner.sbi.mock.service import MockService
 from drivers.scanner.sbi.picture import unpack
 from drivers.scanner.sbi.protocol import Level, Status, Verb
-from drivers.scanner.sbi.record import Compression, FingerRecord
+from drivers.scanner.sbi.record import Compression, FingerRecord, decode
 from drivers.scanner.sbi.scanner import SbiScanner, find
 from drivers.scanner.sbi.transport import Wait, ask
 from tests.drivers.scanner.leaks import nothing_left
@@ -89,20 +89,20 @@ def test_what_the_service_is_asked(service: MockService, scanner: SbiScanner) ->
     assert bio["bioSubType"] == ["Left Thumb"]
 
 
-@pytest.mark.parametrize(("seconds", "at_most"), [(0.3, 300), (30, 1000)])
+@pytest.mark.parametrize(("seconds", "at_most"), [(0.8, 800), (30, 1000)])
 def test_the_service_is_given_the_time_the_counter_gives(
     service: MockService, scanner: SbiScanner, seconds: float, at_most: int
 ) -> None:
     """Never more than is left, and never so much that an abandoned capture would block the next one."""
     service.device.glass.lift()
     stop = threading.Event()
-    timer = threading.Timer(0.6, stop.set)
+    timer = threading.Timer(1.5, stop.set)
     timer.start()
     assert scanner.capture(seconds, stop) is PlaceAgain.NO_FINGER
     timer.join()
     given = [int(one["timeout"]) for one in service.device.asked]
-    assert given
-    assert 0.6 * at_most < given[0] <= at_most
+    assert 0 < given[0] <= at_most
+    assert seconds < 1 or given[0] == at_most
 
 
 def test_every_request_has_a_transaction_of_its_own_and_continues_the_chain(
@@ -235,7 +235,7 @@ def test_what_the_service_reports_is_told_by_cause(
     """Known codes by what can be done about them, unknown ones as what the device says; never as another finger."""
     service.device.error = (number, "words\nof the maker")
     with pytest.raises(kind) as told:
-        scanner.capture(0.2)
+        scanner.capture(1)
     assert type(told.value) is kind
     assert "\n" not in str(told.value)
 
@@ -254,7 +254,7 @@ def test_what_the_member_can_put_right_is_no_failure(
 ) -> None:
     """No finger, a crooked finger, a picture that could not be read: asked for again."""
     service.device.error = (number, "")
-    assert scanner.capture(0.2) is value
+    assert scanner.capture(1) is value
 
 
 def test_a_failure_that_passes_is_tried_again(service: MockService, scanner: SbiScanner) -> None:
@@ -282,8 +282,10 @@ def test_a_device_that_became_busy_is_waited_for(service: MockService, scanner: 
     assert isinstance(scanner.capture(10), FingerImage)
     timer.join()
     service.device.status = Status.NOT_READY
+    service.device.asked.clear()
     with pytest.raises(DeviceBusyError):
         scanner.capture(0.1)
+    assert service.device.asked == []
 
 
 @pytest.mark.parametrize(
@@ -408,6 +410,43 @@ def test_a_picture_that_is_not_handed_on_is_overwritten(scanner: SbiScanner, mon
     [record] = records
     assert len(record) > 1000
     assert not any(record), "the record is still in memory"
+
+
+def test_a_record_that_is_refused_is_overwritten(
+    service: MockService, scanner: SbiScanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong answer may hold a right finger."""
+    records: list[bytearray] = []
+
+    def watched(content: bytearray) -> FingerRecord:
+        records.append(content)
+        return decode(content)
+
+    monkeypatch.setattr("drivers.scanner.sbi.record.decode", watched)
+    service.device.mistake = Mistake.QUALITY_IN_WORDS
+    with pytest.raises(AnswerRefusedError):
+        scanner.capture(5)
+    [record] = records
+    assert len(record) > 1000
+    assert not any(record), "the record is still in memory"
+
+
+def test_after_a_failure_it_has_to_be_opened_anew(service: MockService, scanner: SbiScanner) -> None:
+    """Whoever goes on with a scanner that failed is told so, also when its service is well again."""
+    service.device.mistake = Mistake.HANGS_UP
+    with pytest.raises(AnswerRefusedError):
+        scanner.capture(5)
+    service.device.mistake = None
+    with pytest.raises(DeviceRemovedError, match="open it again"):
+        scanner.capture(5)
+
+
+def test_a_finger_left_there_is_not_pictured_twice(service: MockService, scanner: SbiScanner) -> None:
+    """The interface has no word for it: the glass is looked at until it was seen empty."""
+    assert isinstance(scanner.capture(5), FingerImage)
+    assert scanner.capture(0.2) is PlaceAgain.LIFT_FIRST
+    service.device.glass.lift()
+    assert scanner.capture(0.3) is PlaceAgain.NO_FINGER
 
 
 @pytest.mark.parametrize("mistake", [None, Mistake.HANGS_UP, Mistake.BROKEN_HASH_CHAIN, Mistake.ANOTHER_SIZE])

@@ -126,7 +126,7 @@ def test_an_answer_that_never_ends_is_given_up(device: MockDevice, find_it: Find
         with find_it(IMPATIENT).open() as scanner:
             device.mistake = mistake
             with pytest.raises(DeviceTimeoutError):
-                scanner.capture(0.2)
+                scanner.capture(2)
         device.mistake = None
 
     given_up()

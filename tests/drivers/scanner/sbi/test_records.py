@@ -98,6 +98,24 @@ def test_a_record_that_lies_is_refused_by_name(content: bytes | bytearray, refus
     assert refused(content) is refusal
 
 
+def test_a_record_that_ends_inside_its_header() -> None:
+    """Lengths that agree with one another, and no room for the quality blocks that are announced."""
+    content = written()[:57]
+    struct.pack_into(">I", content, 8, 57)
+    struct.pack_into(">I", content, 16, 41)
+    for blocks in (3, 4, 255):
+        content[34] = blocks
+        assert refused(content) is Refusal.RECORD
+
+
+@pytest.mark.parametrize("shape", [(70, 63), (63, 70), (70, 2049), (2049, 70)])
+def test_a_picture_too_small_or_too_large_for_a_finger(shape: tuple[int, int]) -> None:
+    """Also when its record is honest about it."""
+    plain = Layout(compression=Compression.NONE)
+    honest = encode(np.zeros(shape, np.uint8), 500, position=2, quality=60, moment=MOMENT, layout=plain)
+    assert refused(honest) is Refusal.PICTURE
+
+
 def test_a_quality_that_could_not_be_computed_is_no_mistake() -> None:
     """255 says so."""
     assert record.decode(changed(35, "B", 255)).qualities == (255,)
@@ -115,12 +133,12 @@ def _with_picture(compression: Compression, picture: bytes) -> FingerRecord:
     return FingerRecord(2, 0, (), 500, 500, 90, 70, compression, memoryview(whole))
 
 
-def _png(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
+def _png(width: int, height: int, depth: int = 8, colour: int = 0, content: int = 1000) -> bytes:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(content))) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +148,41 @@ def test_a_png_that_is_not_the_picture(picture: bytes) -> None:
     """Of another size (an enormous one is not even unpacked), depth or colour, or with half its rows."""
     with pytest.raises(WrongAnswerError) as told:
         unpack(_with_picture(Compression.PNG, picture))
+    assert told.value.refusal is Refusal.PICTURE
+
+
+def test_a_whole_png_of_fewer_greys_is_refused() -> None:
+    """Four bits a pixel would unpack to the right size; it is not what the record says."""
+    assert unpack(_with_picture(Compression.PNG, _png(90, 70, content=70 * 91))).shape == (70, 90)
+    with pytest.raises(WrongAnswerError, match="8 bits"):
+        unpack(_with_picture(Compression.PNG, _png(90, 70, 4, content=70 * 46)))
+
+
+@pytest.mark.parametrize("wrong", ["png", "jpeg2000"])
+def test_sizes_are_compared_before_anything_is_unpacked(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    """A picture of 3.6 thousand million pixels costs nothing."""
+
+    def unpacked(*_: object) -> None:
+        raise AssertionError("it was unpacked")
+
+    monkeypatch.setattr("drivers.scanner.sbi.picture.cv2.imdecode", unpacked)
+    compression = Compression.PNG if wrong == "png" else Compression.JPEG2000_LOSSLESS
+    picture = _png(60000, 60000) if wrong == "png" else _jpeg2000({8: 60000, 12: 60000, 24: 60000, 28: 60000})
+    with pytest.raises(WrongAnswerError) as told:
+        unpack(_with_picture(compression, picture))
+    assert told.value.refusal is Refusal.PICTURE
+
+
+def test_a_library_that_gives_up_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some versions raise where others give nothing."""
+
+    def raising(*_: object) -> None:
+        raise cv2.error("broken")
+
+    picture = _jpeg2000()
+    monkeypatch.setattr("drivers.scanner.sbi.picture.cv2.imdecode", raising)
+    with pytest.raises(WrongAnswerError) as told:
+        unpack(_with_picture(Compression.JPEG2000_LOSSLESS, picture))
     assert told.value.refusal is Refusal.PICTURE
 
 

@@ -143,6 +143,23 @@ def test_a_key_that_is_not_for_signing() -> None:
     assert verdict(made("device", KEYS[2], ROOT, ca=False, usage="digital_signature"), ROOT) is None
 
 
+def test_a_certificate_with_unreadable_extensions() -> None:
+    """Refused, whatever else it says."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "device")])
+    broken = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(ROOT.certificate.subject)
+        .public_key(KEYS[2].public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + DAY)
+        .add_extension(x509.UnrecognizedExtension(x509.KeyUsage.oid, b"nothing"), critical=True)
+        .sign(ROOT.key, hashes.SHA256())
+    )
+    assert verdict(Made(KEYS[2], broken), ROOT) is Refusal.CERTIFICATE_UNFIT
+
+
 def test_certificates_of_the_answer_vouch_for_nothing(identity: MockIdentity) -> None:
     """A whole chain to a root of its own, sent along, is still nobody's the technician knows."""
     chain = [identity.stranger, identity.device_root]
