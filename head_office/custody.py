@@ -129,12 +129,14 @@ def open_lane(tx: Transaction, key: LaneKey, now_ms: int, *, earlier: int, empty
 
 def advance(tx: Transaction, heads: Mapping[LaneKey, LaneHead]) -> None:
     """Write heads that moved or froze. A frozen one stays where it is; a new epoch, or a new device, goes on."""
-    for key, head in heads.items():
-        tx.execute(
-            "UPDATE lanes SET next_seq = ?, head_hash = ?, frozen_reason = ?"
-            " WHERE device_id = ? AND lane = ? AND epoch = ?",
-            (head.next_seq, head.head_hash, head.frozen, key.device_id, key.lane, key.epoch),
-        )
+    tx.write(
+        "UPDATE lanes SET next_seq = ?, head_hash = ?, frozen_reason = ?"
+        " WHERE device_id = ? AND lane = ? AND epoch = ?",
+        [
+            (head.next_seq, head.head_hash, head.frozen, key.device_id, key.lane, key.epoch)
+            for key, head in heads.items()
+        ],
+    )
 
 
 def stored(tx: Transaction, place: Place, digest: bytes) -> Stored | None:
@@ -265,7 +267,7 @@ class PacketRow:
 def insert(tx: Transaction, rows: Sequence[PacketRow]) -> None:
     """Store envelopes."""
     if rows:
-        tx.execute_many(INSERT, [row.values() for row in rows])
+        tx.write(INSERT, [row.values() for row in rows])
 
 
 def alarm(tx: Transaction, kind: Alarm, place: Place, now_ms: int) -> None:

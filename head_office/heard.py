@@ -85,7 +85,7 @@ def is_same_boot(checkpoint: Checkpoint, kept: str | None, now_ms: int) -> bool:
 
 def write(tx: Transaction, note: Note) -> None:
     """Keep a note in the transaction of the batch it came with."""
-    tx.execute(UPDATE, note.values())
+    tx.write(UPDATE, [note.values()])
 
 
 class Heard:

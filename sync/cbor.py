@@ -79,7 +79,8 @@ def _encode(value: object, out: bytearray) -> None:
     elif isinstance(value, Tag):  # before tuples: a Tag is one
         out += _head(TAG, value.number)
         _encode(value.content, out)
-    elif isinstance(value, Mapping):
+    # Dictionaries and lists by their type: to ask an abstract class costs more than all of the above.
+    elif type(value) is dict or (type(value) is not list and isinstance(value, Mapping)):
         members: list[tuple[bytes, object]] = []
         for key, member in value.items():
             if isinstance(key, bool) or not isinstance(key, int | str):

@@ -33,6 +33,13 @@ class Transaction(Protocol):
     def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         """Run one statement for each row of values; no result."""
 
+    def write(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Like :meth:`execute_many`, at the latest before the next statement with a result, or before COMMIT.
+
+        So that what a batch writes at its end is one question to a server and not five. What is wrong with it is
+        raised then.
+        """
+
     def receipt_numbers(self, count: int) -> list[int]:
         """New receipt numbers, growing; those of a transaction that is rolled back may stay unused."""
 

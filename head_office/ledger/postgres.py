@@ -111,14 +111,30 @@ class PostgresTransaction:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+        self._waiting: list[tuple[str, Sequence[Sequence[Value]]]] = []
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        self.send()
         cursor = self._connection.execute(with_places(sql), values)
         return cursor.fetchall() if cursor.description else []
 
     def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        self.send()
         with self._connection.cursor() as cursor:
             cursor.executemany(with_places(sql), rows)
+
+    def write(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        if rows:
+            self._waiting.append((sql, rows))
+
+    def send(self) -> None:
+        """Everything that waits, in its order and in one go."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        with self._connection.pipeline(), self._connection.cursor() as cursor:
+            for sql, rows in waiting:
+                cursor.executemany(with_places(sql), rows)
 
     def receipt_numbers(self, count: int) -> list[int]:
         rows = self.execute("SELECT nextval('receipt_numbers') AS n FROM generate_series(1, ?)", (count,))
@@ -244,7 +260,9 @@ class PostgresLedger:
     def transaction(self) -> Iterator[Transaction]:
         with self._begun() as connection, _translated(connection):
             try:
-                yield PostgresTransaction(connection)
+                transaction = PostgresTransaction(connection)
+                yield transaction
+                transaction.send()
                 self._commit(connection)
             except BaseException:
                 if not connection.closed and connection.info.transaction_status is not TransactionStatus.IDLE:

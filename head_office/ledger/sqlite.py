@@ -63,6 +63,9 @@ class SqliteTransaction:
     def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         self._connection.executemany(sql, rows)
 
+    def write(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        self._connection.executemany(sql, rows)
+
     def receipt_numbers(self, count: int) -> list[int]:
         last = self.execute("SELECT seq FROM sqlite_sequence WHERE name = 'packets'")
         first = last[0]["seq"] + 1 if last else 1

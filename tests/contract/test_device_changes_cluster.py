@@ -69,7 +69,9 @@ def test_a_device_is_handed_over_with_claims_in_its_queue(
     assert laptop.round().outcome is RoundOutcome.DELIVERED
     during = laptop.claim(2)
     file = tmp_path / "hand-over"
-    west.run("clusters", "hand-over", str(file), "--device", laptop.device_id, "--to", "timur")
+    # Its claim lists a scan that nobody has made yet.
+    listed = ("--device", laptop.device_id, "--with-documents-under-way")
+    west.run("clusters", "hand-over", str(file), *listed, "--to", "timur")
     assert "1 devices" in east.run("clusters", "take-over", str(file))
     told = laptop.round()
     assert (told.outcome, told.left, laptop.identity.facts.url) == (RoundOutcome.DELIVERED, 1, east.url)
