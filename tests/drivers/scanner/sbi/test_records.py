@@ -98,6 +98,12 @@ def test_a_record_that_lies_is_refused_by_name(content: bytes | bytearray, refus
     assert refused(content) is refusal
 
 
+def test_the_older_edition_is_refused_by_its_name() -> None:
+    """The technician can ask the maker for the newer one."""
+    with pytest.raises(WrongAnswerError, match="19794-4:2005"):
+        record.decode(written(edition=record.EDITION_2005))
+
+
 def test_a_record_that_ends_inside_its_header() -> None:
     """Lengths that agree with one another, and no room for the quality blocks that are announced."""
     content = written()[:57]

@@ -41,6 +41,7 @@ def made(
     path: int | None = None,
     usage: str | None = None,
     until: datetime.datetime = NOW + DAY,
+    digest: hashes.SHA256 | hashes.SHA224 = hashes.SHA256(),  # noqa: B008 - it has no state
 ) -> Made:
     """A certificate with the one oddity that is asked for."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -58,7 +59,7 @@ def made(
         words = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
         more = ("key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
         builder = builder.add_extension(x509.KeyUsage(**{word: word == usage for word in words + more}), critical=True)
-    return Made(key, builder.sign(by.key if by else key, hashes.SHA256()))
+    return Made(key, builder.sign(by.key if by else key, digest))
 
 
 ROOT = made("root", KEYS[0])
@@ -135,6 +136,12 @@ def test_keys_that_are_too_weak_or_of_another_kind() -> None:
     assert verdict(made("device", small, ROOT, ca=False), ROOT) is Refusal.CERTIFICATE_UNFIT
     curve = ec.generate_private_key(ec.SECP256R1())
     assert verdict(made("device", curve, ROOT, ca=False), ROOT) is Refusal.CERTIFICATE_UNFIT
+
+
+def test_a_certificate_signed_with_a_hash_of_another_time() -> None:
+    """SHA-256 or longer."""
+    leaf = made("device", KEYS[2], ROOT, ca=False, digest=hashes.SHA224())
+    assert verdict(leaf, ROOT) is Refusal.CERTIFICATE_UNFIT
 
 
 def test_a_key_that_is_not_for_signing() -> None:
