@@ -30,6 +30,8 @@ class Fault(enum.StrEnum):
     GAP = "gap"
     UNPROVED = "unproved"
     NOT_DRAINED = "not_drained"
+    UNNOTICED = "unnoticed"
+    """Two histories under one key, and no alarm or no frozen lane; found by a tool."""
     REFUSED = "refused"
     """A part could not be opened again, set its file aside, or raised what nobody expects; found by a tool."""
 

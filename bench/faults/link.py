@@ -30,7 +30,7 @@ from bench.faults.power_cut import acknowledged
 from bench.faults.rig import AS_IT_IS, Build, Device, Identity, found_office
 from bench.faults.service import Service, as_identity, enrol_over_tls, tls_line
 from bench.faults.stores import ledger_of, queue_of
-from bench.faults.wrong_builds import CREDULOUS, FORGETFUL, HASTY
+from bench.faults.wrong_builds import CREDULOUS, DOUBLING, FORGETFUL, HASTY
 from head_office.keys.authority import Authority
 from head_office.keys.home import Home
 from head_office.ledger.sqlite import SqliteLedger
@@ -103,7 +103,7 @@ def link(
     *,
     every: int = 1,
     slow: bool = True,
-    builds: Sequence[Build] = (CREDULOUS, HASTY, FORGETFUL),
+    builds: Sequence[Build] = (CREDULOUS, HASTY, DOUBLING, FORGETFUL),
     progress: Progress = quietly,
 ) -> Result:
     """Every trouble, or each ``every``-th; the slow lossy line only where namespaces and iptables are there."""
@@ -117,7 +117,7 @@ def link(
             found: list[Violation] = []
             for number, trouble in enumerate(troubles):
                 found += [Violation(one.fault, f"{trouble.name}: {one.detail}") for one in bench.try_one(trouble)]
-                if build.wrong and found:
+                if build.wrong and build.is_caught_by(found):
                     break
                 progress((at + 0.8 * number / len(troubles)) / (1 + len(builds)))
             if not build.wrong:
@@ -125,7 +125,7 @@ def link(
                 found += [Violation(one.fault, f"clocks: {one.detail}") for one in clocks]
                 result.faults_tried = result.states_checked = len(troubles) + len((-10, 10)) * 2
         if build.wrong:
-            result.caught[build.name] = bool(found)
+            result.judge(build.name, found, caught=build.is_caught_by(found))
         else:
             result.found += found
     if slow:

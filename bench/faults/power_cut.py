@@ -39,9 +39,9 @@ def power_cut(*, most_states: int | None = None, builds: Sequence[Build] = POWER
         with tempfile.TemporaryDirectory(prefix="mpos-cut-") as folder:
             part = lambda done, at=at: progress((at + done) / (len(builds) + 1))  # noqa: E731
             recorded = _Recorded(Path(folder), build)
-            found, states = recorded.replay(most_states, Random(seed), part, stop_at_first=bool(build.wrong))
+            found, states = recorded.replay(most_states, Random(seed), part, until=build)
         if build.wrong:
-            result.caught[build.name] = bool(found)
+            result.judge(build.name, found, caught=build.is_caught_by(found))
         else:
             result.faults_tried, result.states_checked = len(recorded.steps), states
             result.note(found, "after a power cut")
@@ -82,7 +82,7 @@ class _Recorded:
         device.put(PACKETS + 1)
 
     def replay(
-        self, most_states: int | None, random: Random, progress: Progress, *, stop_at_first: bool
+        self, most_states: int | None, random: Random, progress: Progress, *, until: Build
     ) -> tuple[list[Violation], int]:
         """Open the states, all of them or a spread; gives what was found and how many were looked at."""
         disk = Disk(self._at_first)
@@ -109,7 +109,7 @@ class _Recorded:
                     seen.add(digest)
                     problems = self._look(files, told)
                     found += [Violation(one.fault, f"step {number}, {who}, {how}: {one.detail}") for one in problems]
-                    if found and stop_at_first:
+                    if until.wrong and until.is_caught_by(found):
                         return found, len(seen)
             progress(number / len(self.steps))
         return found, len(seen)

@@ -52,7 +52,7 @@ def power_cut_disk(
             own_namespace.MOUNTS, lambda build=build: _record_and_replay(build, most_states, Random(seed))  # type: ignore[misc]
         )  # fmt: skip
         if build.wrong:
-            result.caught[build.name] = bool(found)
+            result.judge(build.name, found, caught=build.is_caught_by(found))
         else:
             result.faults_tried, result.states_checked = steps, states
             result.note(found, "after a power cut")
@@ -68,7 +68,7 @@ def _record_and_replay(build: Build, most_states: int, random: Random) -> tuple[
         identity, steps = _record(folder, image, at, build)
         found, states = _replay(
             image.read_bytes(), steps, folder / "state", at, identity,
-            most_states=most_states, random=random, stop_at_first=bool(build.wrong),
+            most_states=most_states, random=random, until=build,
         )  # fmt: skip
         return found, sum(not isinstance(step, Mark) for step in steps), states
 
@@ -114,7 +114,7 @@ def _replay(
     *,
     most_states: int,
     random: Random,
-    stop_at_first: bool,
+    until: Build,
 ) -> tuple[list[Violation], int]:
     disk = Disk({DISK: bytearray(base)})
     lines: list[str] = []
@@ -133,7 +133,7 @@ def _replay(
             state.write_bytes(disk.after_cut(how, random)[DISK])
             problems = _look(state, at, identity, Told.of(lines))
             found += [Violation(one.fault, f"write {number}, {how}: {one.detail}") for one in problems]
-            if found and stop_at_first:
+            if until.wrong and until.is_caught_by(found):
                 return found, states
     return found, states
 

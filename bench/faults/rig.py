@@ -5,7 +5,7 @@ happened is written as marks, one line each, so that a child process that dies l
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from bench.faults.history import Fault, Violation
 from bench.faults.marks import Listener
 from head_office.device_registry import DeviceRegistry
 from head_office.errors import HeadOfficeError as OfficeError
@@ -75,6 +76,12 @@ class Build:
     ingest: Callable[..., Ingest] = Ingest
     wrong: str = ""
     """What is wrong with it, in words; empty for the real build."""
+    shows: frozenset[Fault] = frozenset()
+    """What must be found in it, for it to count as caught: falling over by something else proves nothing."""
+
+    def is_caught_by(self, found: Iterable[Violation]) -> bool:
+        """Whether what was found is what is wrong with it."""
+        return any(one.fault in self.shows for one in found)
 
 
 AS_IT_IS = Build()

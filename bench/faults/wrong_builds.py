@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+from bench.faults.history import Fault
 from bench.faults.rig import Build
 from head_office import round as round_module
 from head_office.checks import Placement, place
@@ -43,6 +44,13 @@ class _NeverFlushingDatabase(_LaxDatabase):
 def _lax_ledger(path: Path) -> SqliteLedger:
     ledger = SqliteLedger(path)
     ledger._writer.execute("PRAGMA synchronous = NORMAL")
+    return ledger
+
+
+def _ledger_without_indexes(path: Path) -> SqliteLedger:
+    ledger = SqliteLedger(path)
+    ledger._writer.execute("DROP INDEX IF EXISTS packets_once")
+    ledger._writer.execute("DROP INDEX IF EXISTS packets_in_chain")
     return ledger
 
 
@@ -146,15 +154,46 @@ class _UnwatchfulIngest(Ingest):
             return super().receive(*arguments, **more)
 
 
-DEVICE_NORMAL = Build("device flushes at checkpoints only", database=_LaxDatabase, wrong="synchronous=NORMAL")
-DEVICE_OFF = Build("device never flushes", database=_NeverFlushingDatabase, wrong="synchronous=OFF")
-OFFICE_NORMAL = Build("head office flushes at checkpoints only", ledger=_lax_ledger, wrong="synchronous=NORMAL")
-OFFICE_LATE = Build("head office answers before it commits", ledger=_LateLedger, wrong="acknowledged before commit")
-HASTY = Build("device deletes before the receipt", outbox=_HastyOutbox, wrong="deleted when sent")
-CREDULOUS = Build("device does not verify receipts", uploader=_CredulousUploader, wrong="a 200 counts as delivered")
-FORGETFUL = Build("head office does not look for duplicates", ingest=_ForgetfulIngest, wrong="stored again")
-UNWATCHFUL = Build("head office overlooks forks", ingest=_UnwatchfulIngest, wrong="a fork is a gap to it")
-
-NO_RESERVE = Build("device keeps no reserve", database=Database, wrong="no reserve")
+_LOST = frozenset({Fault.LOST})
+_GONE = frozenset({Fault.LOST, Fault.UNPROVED})
+DEVICE_NORMAL = Build(
+    "device flushes at checkpoints only", database=_LaxDatabase, wrong="synchronous=NORMAL", shows=_LOST
+)
+DEVICE_OFF = Build("device never flushes", database=_NeverFlushingDatabase, wrong="synchronous=OFF", shows=_LOST)
+OFFICE_NORMAL = Build(
+    "head office flushes at checkpoints only", ledger=_lax_ledger, wrong="synchronous=NORMAL", shows=_LOST
+)
+OFFICE_LATE = Build(
+    "head office answers before it commits", ledger=_LateLedger, wrong="acknowledged before commit", shows=_LOST
+)
+HASTY = Build("device deletes before the receipt", outbox=_HastyOutbox, wrong="deleted when sent", shows=_GONE)
+CREDULOUS = Build(
+    "device does not verify receipts", uploader=_CredulousUploader, wrong="a 200 counts as delivered", shows=_GONE
+)
+DOUBLING = Build(
+    "head office stores twice what comes twice",
+    ledger=_ledger_without_indexes,
+    ingest=_ForgetfulIngest,
+    wrong="no look for duplicates, and no index against them",
+    shows=frozenset({Fault.DOUBLED}),
+)
+FORGETFUL = Build(
+    "head office does not look for duplicates",
+    ingest=_ForgetfulIngest,
+    wrong="its index refuses what it would store again",
+    shows=frozenset({Fault.REFUSED, Fault.NOT_DRAINED}),
+)
+UNWATCHFUL = Build(
+    "head office overlooks forks",
+    ingest=_UnwatchfulIngest,
+    wrong="a fork is a gap to it",
+    shows=frozenset({Fault.NOT_DRAINED, Fault.UNNOTICED}),
+)
+NO_RESERVE = Build(
+    "device keeps no reserve",
+    database=Database,
+    wrong="no reserve",
+    shows=frozenset({Fault.REFUSED, Fault.NOT_DRAINED}),
+)
 
 POWER_CUT = (DEVICE_NORMAL, DEVICE_OFF, OFFICE_NORMAL, OFFICE_LATE, HASTY)

@@ -24,5 +24,5 @@ def expect_well(result: Result, *, least: int, wrong: int) -> None:
         pytest.skip(result.skipped[0])
     assert [str(violation) for violation in result.found] == []
     assert result.states_checked >= least
-    assert [name for name, caught in result.caught.items() if not caught] == []
+    assert [(name, result.shown[name]) for name, caught in result.caught.items() if not caught] == []
     assert len(result.caught) == wrong

@@ -8,7 +8,7 @@ from bench.faults.disk_full import disk_full
 from bench.faults.fuzz import fuzz
 from bench.faults.link import link
 from bench.faults.power_cut import power_cut
-from bench.faults.wrong_builds import CREDULOUS, HASTY, OFFICE_LATE, UNWATCHFUL
+from bench.faults.wrong_builds import CREDULOUS, HASTY, UNWATCHFUL
 from tests.faults.conftest import expect_well
 
 
@@ -23,7 +23,7 @@ def test_power_cut_at_any_write_loses_and_doubles_nothing() -> None:
 @pytest.mark.timeout(400)
 def test_killed_at_a_call_that_writes_the_queue_drains_once() -> None:
     """Every tenth call that writes, at the device and at head office."""
-    expect_well(killed(every=10, builds=(OFFICE_LATE,)), least=8, wrong=1)
+    expect_well(killed(every=10, builds=(HASTY,)), least=8, wrong=1)
 
 
 @pytest.mark.slow
