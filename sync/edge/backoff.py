@@ -31,7 +31,8 @@ def delay_s(failures: int, draw: float, retry_after_s: float | None = None) -> f
     if retry_after_s is None:
         return delay
     asked = min(max(retry_after_s, 0.0), LONGEST_RETRY_AFTER_S)
-    return max(delay, asked * (1.0 + 0.1 * draw))
+    # Not asked * (1 + draw / 10), which may end a hair above eleven tenths.
+    return max(delay, asked + asked / 10 * draw)
 
 
 def poll_s(asked_s: int, draw: float) -> float:

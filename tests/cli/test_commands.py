@@ -9,7 +9,7 @@ import pytest
 
 from mpos_agent.outcomes import Exit
 from tests.api.test_state_of_the_machine import certificate
-from tests.cli.daemon import Daemon, ask, objects, write_settings
+from tests.cli.daemon import PATIENCE_S, Daemon, ask, objects, write_settings
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_a_misspelt_option_is_a_usage_error(tmp_path: Path) -> None:
 def test_a_reader_of_our_output_that_leaves_is_no_error(config: Path) -> None:
     """`mpos-agent status --json | head -c 1` ends quietly."""
     shell = f"{sys.executable} -m mpos_agent status --json --config {config} | head -c 1"
-    ran = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert ran.stdout == "{"
     assert "Traceback" not in ran.stderr
 
