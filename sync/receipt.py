@@ -41,8 +41,8 @@ class Verdict(enum.StrEnum):
     QUARANTINED = "quarantined"
     """Stored durably and set apart, with a reason; the chain goes on behind it. It is on nobody's desk."""
     RETRY_LATER = "retry_later"
-    """Not stored, and to be sent again: a gap before it, bytes that are not authentic as they came, or head office could
-    not just now; the reason says which."""
+    """Not stored, and to be sent again: a gap before it, bytes that are not authentic as they came, or head office
+    could not just now; the reason says which."""
     NOT_YOURS = "not_yours"
     """Not stored: the envelope names another device than the one that sent it."""
 
