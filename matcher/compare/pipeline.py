@@ -17,13 +17,16 @@ def compare(probe: Template | Prepared, gallery: Template | Prepared) -> Score:
 
     Either side may be prepared beforehand. The order of the two makes no difference, to the last bit.
     """
-    one, two = _in_order(_prepared(probe), _prepared(gallery))
-    evidence = evidence_between(one, two)
+    evidence = evidence_between(_prepared(probe), _prepared(gallery))
     return no_match() if evidence is None else calibrated(raw_score(evidence), evidence.matched)
 
 
 def evidence_between(one: Prepared, two: Prepared) -> Evidence | None:
-    """The evidence under the best alignment; None where either side has too little to be laid over anything."""
+    """The evidence under the best alignment; None where either side has too little to be laid over anything.
+
+    The order of the two makes no difference, to the last bit.
+    """
+    one, two = _in_order(one, two)
     if min(len(one), len(two)) < par.LEAST_MINUTIAE:
         return None
     candidates = candidate_pairs(one, two)
