@@ -20,7 +20,7 @@ def test_it_is_ready_with_no_device_no_network_and_no_identity(tmp_path: Path) -
 
 def test_the_card_service_may_be_away(tmp_path: Path) -> None:
     """With transport "pcsc" and no pcscd the daemon starts, and names the cause when asked."""
-    config = write_settings(tmp_path, card={"transport": "pcsc"})
+    config = write_settings(tmp_path, card={"transport": "pcsc", "sam_reader": "a reader nobody has"})
     with Daemon(config) as daemon:
         problem = objects(ask(config, "devices", "--json").stdout)[0]["card_problem"]
         assert problem["code"] in {"service_down", "device_not_found"}
