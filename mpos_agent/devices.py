@@ -215,7 +215,7 @@ class FingerStation:
 
     def found(self) -> tuple[ScannerInfo, ...]:
         """Scanners that are plugged in, without opening any; the first is the one a claim would use."""
-        return tuple(source.info for source in sorted(self._find(), key=_least_trouble))
+        return tuple(source.info for source in self._seen())
 
     def close(self) -> None:
         """Release the scanner. Waits for a running attempt, which ``stop`` has ended."""
@@ -224,12 +224,20 @@ class FingerStation:
             self._auto.forget()
 
     def _source(self, unit: str | None) -> ScannerSource:
-        sources = sorted(self._find(), key=_least_trouble)
+        sources = self._seen()
         if unit is not None:
             sources = [source for source in sources if unit in (source.info.path, source.info.serial)]
         if not sources:
             raise DeviceNotFoundError("scanner", "look for a scanner", unit or "none is plugged in")
         return sources[0]
+
+    def _seen(self) -> list[ScannerSource]:
+        """What is plugged in, the one a claim would use first. What this station holds itself is not busy."""
+        held, found = self._scanner, list(self._find())
+        for source in found:
+            if held is not None and (source.info.path, source.info.state) == (held.info.path, ScannerState.BUSY):
+                source.info = dataclasses.replace(source.info, state=ScannerState.READY)
+        return sorted(found, key=_least_trouble)
 
     def _close(self) -> None:
         if self._scanner is not None:

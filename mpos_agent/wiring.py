@@ -1,6 +1,7 @@
 """Settings → real objects. The only file that names concrete drivers."""
 
 import contextlib
+import dataclasses
 import functools
 import os
 import random
@@ -19,6 +20,7 @@ from drivers.card.ektp.sam_secrets import SamSecrets
 from drivers.card.recorder import Recorder
 from drivers.card.socket_reader import SocketReader
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerSource
+from drivers.scanner.calibration import Calibration
 from drivers.scanner.calibration import load as load_calibration
 from drivers.scanner.calibration import save as save_calibration
 from drivers.scanner.discovery import Wanted, find_scanners
@@ -183,12 +185,18 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
         # Of the tables that apply now: head office may send newer ones while the program runs.
         return rules.now.tables.text(key)
 
+    def keep_calibration(driver: str, serial: str | None, found: Calibration) -> None:
+        # What is measured is the scale; the part of the picture that is used was set by hand and stays.
+        before = load_calibration(settings.calibration_dir, driver, serial)
+        crop = None if before is None else before.crop
+        save_calibration(settings.calibration_dir, driver, serial, dataclasses.replace(found, crop=crop))
+
     workshop = Workshop(
         finger=finger,
         events=events,
         audit=audit,
         judge=matcher.quality,
-        keep=functools.partial(save_calibration, settings.calibration_dir),
+        keep=keep_calibration,
         text=sentence,
         today=lambda: clock.now().date(),
         timeout_s=settings.scanner.capture_timeout_s,

@@ -89,8 +89,9 @@ class UsbScanner(Scanner):
         name = f"{self.info.driver}:{self.info.path}"
         if self._measured is None:
             return FingerImage(pixels=pixels, dpi=None, scanner=name)
-        square, dpi = geometry.apply(pixels, self._measured)
-        if square is not pixels:
+        try:
+            square, dpi = geometry.apply(pixels, self._measured)
+        finally:
             pixels[...] = 0
         return FingerImage(pixels=square, dpi=dpi, scanner=name)
 

@@ -105,6 +105,10 @@ class AutoCapture:
                     self._memory.hand_out(picture)
                     taken.append(picture)
                     return picture
+            if stop.is_set():
+                return PlaceAgain.NO_FINGER
+            if self._monotonic() >= until:
+                return missed
 
     # --- frames ---
 

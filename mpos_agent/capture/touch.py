@@ -1,5 +1,7 @@
 """One touch of a scanner that streams: the best of its frames is its picture."""
 
+import math
+
 from drivers.scanner.base import FingerImage
 from matcher.quality import Quality, QualityReason
 from mpos_agent.capture.guidance import Guidance, guidance_for
@@ -20,7 +22,7 @@ class Touch:
     def __init__(self, began: float) -> None:
         self._began = began
         self._best: FingerImage | None = None
-        self._best_value = -1.0
+        self._best_value = -math.inf
         self._good = 0
         self._frames = 0
         self._was_drier = False

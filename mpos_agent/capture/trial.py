@@ -17,6 +17,9 @@ from mpos_agent.capture.auto_capture import Judge
 PREVIEW_SIDE = 48
 """Cells on the longer side: 0.4 mm each on 20 mm of glass, about the distance of two ridges."""
 
+CELL_MM = 0.4
+"""A cell is never smaller: two of them span a ridge and its valley."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
@@ -74,7 +77,9 @@ def trial_of(scanner: ScannerInfo, picture: FingerImage | PlaceAgain, judge: Jud
 
 def _preview(picture: FingerImage) -> Preview:
     height, width = picture.pixels.shape
-    scale = PREVIEW_SIDE / max(height, width)
+    # A small sensor gets fewer cells, never finer ones.
+    cells = max(height, width) / (picture.dpi or 500.0) * 25.4 / CELL_MM
+    scale = min(PREVIEW_SIDE, cells) / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     # Blurred over a cell first: shrinking alone would let single ridges through as a pattern of their own.
     soft = cv2.GaussianBlur(picture.pixels, (0, 0), 0.8 / scale)

@@ -151,19 +151,32 @@ class ClaimSession:
     def identity_by_hand(self, source: IdentitySource, fields: Mapping[str, Any]) -> StepOutcome:
         """Identity from papers: ``nik`` or ``identity_no``, ``name``, ``birth_place``, ``birth_date``, ``sex``,
         ``address``, ``nationality``. A second person follows."""
-        return self._run(
-            "identity_by_hand", lambda draft: identify.typed(draft, self._counter, source=source, fields=fields)
-        )
+
+        def typed(draft: ClaimDraft) -> Happened:
+            self._refuse_after_chip("identity_by_hand", draft)
+            happened = identify.typed(draft, self._counter, source=source, fields=fields)
+            if happened.event is not None:
+                # A passport's photo is of whoever its chip named, not of whoever is typed.
+                self._held.wipe(self.claim_id)
+            return happened
+
+        return self._run("identity_by_hand", typed)
 
     def read_passport(self, fields: Mapping[str, Any], progress: PassportProgress = _unwatched) -> StepOutcome:
         """Wait for a passport and read it: ``mrz`` (the printed zone, typed or scanned), or ``document_number``,
         ``birth_date`` and ``expiry_date`` from its data page. A second person follows. Raises DeviceError by cause."""
-        return self._run(
-            "read_passport",
-            lambda draft: passport.run(
-                draft, self._counter, self._held, fields=fields, progress=progress, stop=self._stop
-            ),
-        )
+
+        def read(draft: ClaimDraft) -> Happened:
+            self._refuse_after_chip("read_passport", draft)
+            return passport.run(draft, self._counter, self._held, fields=fields, progress=progress, stop=self._stop)
+
+        return self._run("read_passport", read)
+
+    @staticmethod
+    def _refuse_after_chip(name: str, draft: ClaimDraft) -> None:
+        """Attempts and photo of a claim are of the card that was read; another person is another claim."""
+        if draft.identity_source is IdentitySource.CHIP:
+            raise NotNowError(name, f"{draft.state.value}, with a card read")
 
     def capture_finger(self, progress: FingerProgress = _unwatched) -> StepOutcome:
         """One attempt with the finger the prompt names. Raises DeviceError when the scanner fails; what was

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from drivers.card.apdu import Command, Ins
+from drivers.card.apdu import Command, Ins, Sw
 from drivers.card.base import CardConnection
 from drivers.card.emrtd.bac import SecuredPassport, open_by_bac
-from drivers.card.emrtd.errors import NotAPassportError
+from drivers.card.emrtd.errors import NotAPassportError, PassportAccessError
 from drivers.card.emrtd.files import APPLICATION, COM, DG1, DG2, PassportFile
 from drivers.card.emrtd.lds import FaceImage, LdsError, data_groups, face_of, mrz_of
 from drivers.card.emrtd.mrz import MrzHolder, MrzKey
@@ -136,6 +136,8 @@ def read_passport(
 def _select_application(card: CardConnection) -> None:
     doing = "selecting the passport application"
     answer = exchange(card, Command(0x00, Ins.SELECT, 0x04, 0x0C, APPLICATION), doing)
+    if answer.sw in (Sw.SECURITY_STATUS_NOT_SATISFIED, Sw.CONDITIONS_NOT_SATISFIED):
+        raise PassportAccessError(card.reader, doing, answer.sw, "the chip wants PACE first")
     if not answer.ok:
         raise NotAPassportError(card.reader, doing, f"status word {answer.sw:04X}")
 

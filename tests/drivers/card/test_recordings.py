@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -234,6 +235,7 @@ def test_files_are_the_owners_alone_and_the_oldest_go(tmp_path: Path) -> None:
 
 def test_recorder_that_cannot_write_stops_no_claim(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A full disk, or a folder of somebody else's: the card is read, the log says what is missing."""
+    caplog.set_level(logging.WARNING)
     (tmp_path / "recordings").write_text("not a folder")
     recorder = _recorder(tmp_path / "recordings")
     outcome = _read(*recorder.pair(InProcessReader(VirtualEktp(PERSON)), InProcessReader(VirtualSam())))

@@ -172,7 +172,8 @@ def expected(at: At, fault: Fault) -> type[DeviceError] | tuple[type[DeviceError
     if at is At.VFY_PWD:
         return DeviceNotFoundError  # whatever hangs there, it is no such module
     if fault in (Fault.STALL, Fault.SHORT):
-        return DeviceTimeoutError
+        # In the middle of a picture the hurried clock may be over while its last bytes are still thrown away.
+        return (DeviceTimeoutError, DeviceProtocolError) if at is At.DATA else DeviceTimeoutError
     return DeviceProtocolError
 
 
