@@ -290,3 +290,16 @@ class _NoDisk:
 
     def save(self, *_: Any) -> None:
         raise OSError("disk full")
+
+
+def test_another_person_typed_after_a_passport_has_no_photo_of_its_holder(at_counter: Bench) -> None:
+    """A face is compared with the person whose chip held it, or with nobody."""
+    claim = consented(at_counter)
+    at_counter.passports.append(record())
+    claim.read_passport(ZONE)
+    typed = claim.identity_by_hand(
+        IdentitySource.PASSPORT, {"identity_no": "ZZ99001", "name": "PEKERJA ASING CONTOH", "nationality": "UTOPIA"}
+    )
+    assert typed.accepted
+    offered = claim.photo() is not None
+    assert not offered
