@@ -25,7 +25,7 @@ def test_a_card_is_reported_when_it_is_laid_down_and_when_it_is_lifted(tmp_path:
     sam = VpcdSlot(VirtualSam(), port=VPCD_SAM_PORT)
     sam.insert()
     seen: list[dict[str, Any]] = []
-    lying, lifted = threading.Event(), threading.Event()
+    listening, lying, lifted = threading.Event(), threading.Event(), threading.Event()
 
     def listen() -> None:
         with rig.client("page") as page, page.events() as events:
@@ -41,6 +41,7 @@ def test_a_card_is_reported_when_it_is_laid_down_and_when_it_is_lifted(tmp_path:
             thread = threading.Thread(target=listen)
             thread.start()
             claim_id = start_claim(client)
+            assert listening.wait(PATIENCE_S)
             card.insert()
             assert client.post(f"/v1/claims/{claim_id}/card")["happened"] == "CARD_READ"
             assert lying.wait(PATIENCE_S)
