@@ -29,6 +29,7 @@ def test_a_card_is_reported_when_it_is_laid_down_and_when_it_is_lifted(tmp_path:
 
     def listen() -> None:
         with rig.client("page") as page, page.events() as events:
+            listening.set()
             for event in events:
                 seen.append(event)
                 if event.get("reader") == PCSC["card_reader"]:
