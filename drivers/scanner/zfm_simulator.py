@@ -13,6 +13,7 @@ until the next GenImg, and on request goes wrong at any command.
 import argparse
 import contextlib
 import enum
+import fcntl
 import os
 import select
 import sys
@@ -118,10 +119,14 @@ class ZfmSimulator:
         self._answers: dict[Command, Status] = {}
         self.commands: list[Command] = []
         """What it was asked, in order."""
-        self.silent = False
-        """It has gone wrong in a way after which it says nothing any more."""
         self._plug: _Plug | None = None
         self.plug()
+
+    @property
+    def silent(self) -> bool:
+        """Nothing more will come: what it was asked last stays unanswered from here on, and all it said was read."""
+        plug = self._plug
+        return plug is not None and plug.silent
 
     def place(self, pixels: NDArray[np.uint8]) -> None:
         """Lay a finger on the glass: (H, W) uint8, its middle is what the sensor sees."""
@@ -138,7 +143,7 @@ class ZfmSimulator:
     def go_wrong(self, at: At, fault: Fault, times: int = 1_000_000) -> None:
         """From now on, ``times`` times; plugging in anew ends it."""
         with self._lock:
-            self._fault, self.silent = (at, fault, times), False
+            self._fault = (at, fault, times)
 
     def answer(self, command: Command, status: Status) -> None:
         """Answer a command with this status from now on, whatever lies on the glass."""
@@ -219,8 +224,6 @@ class ZfmSimulator:
         if not candidates or times == 0:
             return [(at, packet, None) for at, packet in packets]
         self._fault = (where, fault, times - 1)
-        # After a failed password the other speeds are tried, at which it hears nothing.
-        self.silent = fault in (Fault.STALL, Fault.SHORT) or where is At.VFY_PWD
         hit = candidates[len(candidates) // 2]
         return [(at, packet, fault if number == hit else None) for number, (at, packet) in enumerate(packets)]
 
@@ -251,11 +254,19 @@ class _Plug:
         tty.setraw(self._far)
         os.set_blocking(self._near, False)
         self._ear, self._bell = os.pipe()
-        self._pulled = threading.Event()
+        self._pulled, self._said_all = threading.Event(), threading.Event()
         link.unlink(missing_ok=True)
         link.symlink_to(os.ttyname(self._far))
         self._thread = threading.Thread(target=self._serve, name="zfm-simulator", daemon=True)
         self._thread.start()
+
+    @property
+    def silent(self) -> bool:
+        """As the module's: whether bytes lie unread is asked of the terminal."""
+        if not self._said_all.is_set() or self._pulled.is_set():
+            return False
+        unread = fcntl.ioctl(self._far, termios.FIONREAD, bytes(4))
+        return not int.from_bytes(unread, sys.byteorder)
 
     def pull(self) -> None:
         """End the thread and close everything it held."""
@@ -284,7 +295,9 @@ class _Plug:
         """Answer each whole command in ``heard`` and take it out; False when the plug came out over it."""
         if termios.tcgetattr(self._far)[5] != _SPEEDS[self._baud]:
             heard.clear()
+            self._said_all.set()
             return True
+        self._said_all.clear()
         while len(heard) >= HEADER_BYTES:
             try:
                 header = decode_header(heard[:HEADER_BYTES])
@@ -305,10 +318,14 @@ class _Plug:
     def _fail(self, packet: bytes, fault: Fault) -> bool:
         """Go wrong with one packet; True when what follows is sent all the same."""
         match fault:
-            case Fault.UNPLUG | Fault.STALL:
+            case Fault.UNPLUG:
+                return False
+            case Fault.STALL:
+                self._said_all.set()
                 return False
             case Fault.SHORT:
                 self._send(packet[: len(packet) // 2])
+                self._said_all.set()
                 return False
             case Fault.ZERO_LENGTH:
                 return self._send(packet[:7] + b"\x00\x02" + (packet[6] + 2).to_bytes(2, "big"))

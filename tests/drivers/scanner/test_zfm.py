@@ -46,7 +46,7 @@ RIDGES = np.tile(np.where(np.arange(256) % 9 < 4, 34, 221).astype(np.uint8), (28
 
 
 class FastClock:
-    """Once the module is silent, half a second passes whenever somebody looks: nobody waits for a time-out."""
+    """Once nothing more comes, half a second passes whenever somebody looks: nobody waits for a time-out."""
 
     def __init__(self, module: ZfmSimulator) -> None:
         self._module, self._now = module, 0.0
@@ -163,7 +163,7 @@ def test_whatever_goes_wrong_at_any_packet_is_named_in_time(tmp_path: Path, at: 
             assert isinstance(scanner.capture(LONG_S), FingerImage)
 
 
-def expected(at: At, fault: Fault) -> type[DeviceError] | tuple[type[DeviceError], ...]:
+def expected(at: At, fault: Fault) -> type[DeviceError]:
     """The cause that is told."""
     if fault is Fault.UNPLUG:
         return DeviceRemovedError
@@ -172,8 +172,7 @@ def expected(at: At, fault: Fault) -> type[DeviceError] | tuple[type[DeviceError
     if at is At.VFY_PWD:
         return DeviceNotFoundError  # whatever hangs there, it is no such module
     if fault in (Fault.STALL, Fault.SHORT):
-        # In the middle of a picture the hurried clock may be over while its last bytes are still thrown away.
-        return (DeviceTimeoutError, DeviceProtocolError) if at is At.DATA else DeviceTimeoutError
+        return DeviceTimeoutError
     return DeviceProtocolError
 
 
