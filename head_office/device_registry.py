@@ -5,13 +5,13 @@ spent in the same transaction that writes the device, and asking again with the 
 gives the same certificates, so that a reply lost on the way costs nothing.
 """
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NoReturn
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from head_office import audit, clones
@@ -199,7 +199,7 @@ class DeviceRegistry:
         CertificateSupersededError or DeviceBlockedError. TLS has already checked that the certificate is ours and
         that the peer holds its key.
         """
-        fingerprint = x509.load_der_x509_certificate(der).fingerprint(hashes.SHA256())
+        fingerprint = hashlib.sha256(der).digest()
         rows = self._ledger.read(
             "SELECT c.device_id, c.kid, c.key_no, c.superseded_at, c.not_before, c.not_after, d.state,"
             " EXISTS (SELECT 1 FROM certificates o WHERE o.device_id = c.device_id AND o.purpose = c.purpose"

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from head_office import clones, commands, custody, elsewhere, heard, signing_keys
 from head_office.authenticity import authentic, check, read
 from head_office.clusters import Clusters
+from head_office.crowd import Crowd
 from head_office.device_registry import DeviceRegistry, DeviceState
 from head_office.errors import DeviceBlockedError
 from head_office.heard import Heard, note_of
@@ -50,6 +51,7 @@ class Ingest:
         self._ledger, self._registry, self._signer, self._clock = ledger, registry, signer, clock
         self._poll_s, self._on_stored = poll_s, on_stored
         self._heard = Heard(ledger)
+        self._crowd = Crowd()
 
     def receive(self, tls_certificate: bytes, body: bytes) -> bytes:
         """Take one batch and return the signed receipt.
@@ -58,7 +60,9 @@ class Ingest:
         stored, or nobody knows (LedgerUnknownError): the device sends again, and the digests tell. A receipt is
         returned in no such case.
         """
-        return self._receive(self._registry.device_of_certificate(tls_certificate), read(body), carried=False)
+        with self._crowd.place() as leave:
+            device_id = self._registry.device_of_certificate(tls_certificate)
+            return self._receive(device_id, read(body), leave, carried=False)
 
     def receive_carried(self, body: bytes) -> bytes:
         """Take one batch that came as a file, and return the signed receipt to be carried back.
@@ -67,14 +71,15 @@ class Ingest:
         the file does not matter, nor when. Raises like :meth:`receive`; NotYourCheckpointError for a device not
         known here.
         """
-        batch = read(body)
-        return self._receive(batch.claimed.device_id, batch, carried=True)
+        with self._crowd.place() as leave:
+            batch = read(body)
+            return self._receive(batch.claimed.device_id, batch, leave, carried=True)
 
     def close(self) -> None:
         """Write what idle devices said last. Raises LedgerError."""
         self._heard.flush()
 
-    def _receive(self, device_id: str, batch: Batch, *, carried: bool) -> bytes:
+    def _receive(self, device_id: str, batch: Batch, leave: Callable[[], None], *, carried: bool) -> bytes:
         keys = signing_keys.read(self._ledger, device_id)
         checkpoint = authentic(batch, device_id, keys.public)
         if keys.is_replaced(batch.signed.kid):
@@ -93,6 +98,14 @@ class Ingest:
             packets = [check(envelope, device_id, keys.public) for envelope in batch.packets]
 
             def take(tx: Transaction) -> Answer:
+                try:
+                    verdicts_and_heads = take_in(tx)
+                    tx.send()
+                    return verdicts_and_heads
+                finally:
+                    leave()  # What is left is the flush.
+
+            def take_in(tx: Transaction) -> Answer:
                 row = tx.lock_device(device_id)
                 if row is not None and row["state"] == DeviceState.MOVED:
                     verdicts, heads, may_go = elsewhere.answer(tx, checkpoint, packets)

@@ -40,6 +40,9 @@ class Transaction(Protocol):
         raised then.
         """
 
+    def send(self) -> None:
+        """Have done now what :meth:`write` was given."""
+
     def receipt_numbers(self, count: int) -> list[int]:
         """New receipt numbers, growing; those of a transaction that is rolled back may stay unused."""
 

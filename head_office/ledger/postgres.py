@@ -102,7 +102,9 @@ class PostgresRow:
 
 
 def _rows(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], PostgresRow]:
-    names = {column.name: at for at, column in enumerate(cursor.description or ())}
+    # By the result itself: a cursor's description costs more than the rest of a short question.
+    result = cursor.pgresult
+    names = {(result.fname(at) or b"").decode(): at for at in range(result.nfields)} if result else {}
     return lambda values: PostgresRow(names, values)
 
 
@@ -116,7 +118,7 @@ class PostgresTransaction:
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         self.send()
         cursor = self._connection.execute(with_places(sql), values)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
 
     def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         self.send()
@@ -128,7 +130,7 @@ class PostgresTransaction:
             self._waiting.append((sql, rows))
 
     def send(self) -> None:
-        """Everything that waits, in its order and in one go."""
+        # In its order and in one go.
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []

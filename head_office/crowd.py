@@ -1,0 +1,44 @@
+"""How many batches are worked on at once: as many as there are processors, and one more.
+
+Threads of one interpreter take turns at it. Each answer of the database, each signature that was checked, finds its
+thread waiting behind all others, so that eight at once take longer for the same batches than three. The others are
+better off waiting here, where waiting costs nothing. A batch leaves before its commit, so that any number of batches
+may wait for the disk or the standby, and share a flush.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from head_office.errors import LedgerBusyError
+
+WAIT_S = 30.0  # As long as for the ledger's writer: batches take milliseconds, so that half a minute is a fault.
+
+
+class Crowd:
+    """Places for threads that compute. Any thread may call it."""
+
+    def __init__(self, most: int | None = None, *, wait_s: float = WAIT_S) -> None:
+        self._most = most or (os.cpu_count() or 1) + 1
+        self._places = threading.BoundedSemaphore(self._most)
+        self._wait_s = wait_s
+
+    @contextmanager
+    def place(self) -> Iterator[Callable[[], None]]:
+        """A place until the block ends, or until what this gives is called, by whichever thread.
+
+        Raises LedgerBusyError when none becomes free: nothing was done, and the device comes again.
+        """
+        if not self._places.acquire(timeout=self._wait_s):
+            raise LedgerBusyError(f"{self._most} batches under way for {self._wait_s:g} s")
+        held = threading.Lock()
+
+        def leave() -> None:
+            if held.acquire(blocking=False):
+                self._places.release()
+
+        try:
+            yield leave
+        finally:
+            leave()

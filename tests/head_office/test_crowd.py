@@ -1,0 +1,47 @@
+"""Only so many batches are worked on at once, and none of them takes its place away with it."""
+
+import threading
+
+import pytest
+
+from head_office.crowd import Crowd
+from head_office.errors import LedgerBusyError, RefusedError
+from tests.head_office.conftest import Office
+
+
+def test_whoever_finds_no_place_in_time_is_told_to_come_again() -> None:
+    """The device keeps its packets; head office does not hang."""
+    crowd = Crowd(1, wait_s=0.01)
+    with crowd.place(), pytest.raises(LedgerBusyError), crowd.place():
+        raise AssertionError("a second place of one")
+    with crowd.place():
+        pass
+
+
+def test_whoever_waits_for_the_disk_makes_room_and_does_so_once() -> None:
+    """While one batch is being flushed the next is worked on, and never more than there are places."""
+    crowd = Crowd(1, wait_s=0.01)
+    with crowd.place() as leave:
+        leave()
+        leave()
+        with crowd.place(), pytest.raises(LedgerBusyError), crowd.place():
+            raise AssertionError("leaving twice made two places of one")
+
+
+def test_any_thread_may_leave_for_another() -> None:
+    """One thread does the work of all that wait for the writer."""
+    crowd = Crowd(1, wait_s=5)
+    with crowd.place() as leave:
+        thread = threading.Thread(target=leave)
+        thread.start()
+        with crowd.place():
+            thread.join()
+
+
+def test_requests_that_are_refused_give_their_places_back(office: Office) -> None:
+    """Rubbish in any number does not stop the next device's batch."""
+    device = office.device()
+    for _ in range(50):
+        with pytest.raises(RefusedError):
+            office.ingest.receive(device.tls_certificate, b"rubbish")
+    assert office.ingest.receive(device.tls_certificate, device.batch(device.seal()))
