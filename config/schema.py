@@ -154,6 +154,7 @@ class ZfmSection(Section):
     """Serial modules."""
 
     port: OptionalText
+    password_file: OptionalPath
 
 
 class UvcSection(Section):

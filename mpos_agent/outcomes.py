@@ -185,13 +185,21 @@ _DEVICE: Mapping[str, Row] = {
         "The scanner's calibration file cannot be used",
         "use another scanner; technician: measure again with mpos-agent devices calibrate",
     ),
-    "scanner_key": Row(
+    "scanner_secret_file": Row(
         Exit.DEVICE,
         503,
-        "Kunci jawaban pemindai tidak dapat dipakai",
-        "pakai pemindai lain; teknisi: periksa berkas scanner.uru4000.response_key_file",
-        "The scanner's response key cannot be used",
-        "use another scanner; technician: check the file of scanner.uru4000.response_key_file",
+        "Berkas rahasia pemindai tidak dapat dipakai",
+        "pakai pemindai lain; teknisi: periksa scanner.uru4000.response_key_file atau scanner.zfm.password_file",
+        "The file with the scanner's secret cannot be used",
+        "use another scanner; technician: check scanner.uru4000.response_key_file or scanner.zfm.password_file",
+    ),
+    "scanner_password": Row(
+        Exit.DEVICE,
+        503,
+        "Pemindai menolak kata sandi dari pengaturan",
+        "pakai pemindai lain; teknisi: isi scanner.zfm.password_file dengan kata sandi modul ini",
+        "The scanner refused the password of the settings",
+        "use another scanner; technician: put this module's password into the file scanner.zfm.password_file",
     ),
     "vendor_library": Row(
         Exit.DEVICE,

@@ -463,6 +463,7 @@ def _scanner_finder(settings: Settings) -> Callable[[], Sequence[ScannerSource]]
         virtual_socket=section.socket,
         uru4000_response_key=section.uru4000.response_key_file,
         zfm_port=section.zfm.port,
+        zfm_password_file=section.zfm.password_file,
         uvc_device=section.uvc.device,
         sbi_ports=(section.sbi.first_port, section.sbi.last_port),
         sbi_roots=section.sbi.roots_dir,

@@ -28,6 +28,8 @@ class Wanted:
     zfm_port: str | None = None
     """Serial port, a stable name of /dev/serial/by-id. None: where ``driver`` is "zfm", every port of an adapter that
     such modules are sold with; else none, for other devices hang on the same adapters."""
+    zfm_password_file: Path | None = None
+    """The password such a module was given, 4 bytes in hexadecimal; None: it was given none."""
     uvc_device: Path | None = None
     """Camera, a stable name of /dev/v4l/by-id; or numbered picture files, ``frames/%04d.png``."""
     sbi_ports: tuple[int, int] = (4501, 4600)
@@ -117,8 +119,8 @@ def _zfm(wanted: Wanted) -> list[ScannerSource]:
     from drivers.scanner.zfm import find, find_at_adapters  # noqa: PLC0415 - see above
 
     if wanted.zfm_port is None and wanted.driver == "zfm":
-        return find_at_adapters(wanted.calibrations)
-    return find(wanted.zfm_port, wanted.calibrations)
+        return find_at_adapters(wanted.calibrations, wanted.zfm_password_file)
+    return find(wanted.zfm_port, wanted.calibrations, wanted.zfm_password_file)
 
 
 def _vendor(wanted: Wanted) -> list[ScannerSource]:

@@ -34,13 +34,23 @@ class NotConfiguredError(DeviceError):
         self.setting = setting
 
 
-class ResponseKeyError(DeviceError):
-    """The key that a scanner's challenge is answered with cannot be used."""
+class SecretFileError(DeviceError):
+    """The file with what a scanner asks for, a key or a password, cannot be used."""
 
-    code = "scanner_key"
+    code = "scanner_secret_file"
 
     def __init__(self, file: str, detail: str) -> None:
-        super().__init__(f"response key {file}", "read", detail)
+        super().__init__(f"secret file {file}", "read", detail)
+        self.file = file
+
+
+class PasswordRefusedError(DeviceError):
+    """A module was given another password than the one of this site."""
+
+    code = "scanner_password"
+
+    def __init__(self, device: str) -> None:
+        super().__init__(device, "open", "it refused the password of this site")
 
 
 class PictureRepeatedError(DeviceError):

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from drivers.errors import DeviceError, DeviceNotFoundError, DeviceProtocolError, DeviceTimeoutError
 from drivers.scanner.base import FingerImage, PlaceAgain, Prompt, Scanner, ScannerInfo, ScannerSource, ScannerState
 from drivers.scanner.calibration import Calibration, Calibrations, apply
-from drivers.scanner.errors import NotCalibratedError, NotConfiguredError
+from drivers.scanner.errors import NotCalibratedError, NotConfiguredError, PasswordRefusedError
+from drivers.scanner.secret_file import read_secret
 from drivers.scanner.serial_transport import SerialPort, SerialTransport, usb_ports
 from drivers.scanner.zfm_packets import (
     CHECKSUM_BYTES,
@@ -70,19 +71,19 @@ FEWEST_GREY_LEVELS = 3 * 17
 """A picture whose darkest and lightest hundredth lie nearer than three of the sixteen steps holds no ridges."""
 
 
-def find(port: str | None, calibrations: Calibrations) -> list[ScannerSource]:
+def find(port: str | None, calibrations: Calibrations, password_file: Path | None = None) -> list[ScannerSource]:
     """The module at the port that is set, if there is such a port."""
     if port is None or not Path(port).exists():
         return []
     node = Path(port).resolve()
     known = next((one for one in usb_ports() if Path(one.path).resolve() == node), None)
-    return [ZfmSource(port, adapter=known, calibrations=calibrations)]
+    return [ZfmSource(port, adapter=known, calibrations=calibrations, password_file=password_file)]
 
 
-def find_at_adapters(calibrations: Calibrations) -> list[ScannerSource]:
+def find_at_adapters(calibrations: Calibrations, password_file: Path | None = None) -> list[ScannerSource]:
     """Every port of an adapter that such modules are sold with: to be asked only when this driver is asked for."""
     return [
-        ZfmSource(port.path, adapter=port, calibrations=calibrations)
+        ZfmSource(port.path, adapter=port, calibrations=calibrations, password_file=password_file)
         for port in usb_ports()
         if (port.vendor, port.product) in ADAPTERS
     ]
@@ -94,7 +95,7 @@ class ZfmSource(ScannerSource):
     Parameters
     ----------
     path : device node, best by a name that stays (/dev/serial/by-id).
-    password : four bytes the module was given.
+    password_file : eight hexadecimal digits, the password the module was given; None: it was given none.
     """
 
     def __init__(
@@ -103,12 +104,12 @@ class ZfmSource(ScannerSource):
         *,
         calibrations: Calibrations,
         adapter: SerialPort | None = None,
-        password: bytes = NO_PASSWORD,
+        password_file: Path | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         serial = None if adapter is None else adapter.serial
         self._calibration = calibrations(DRIVER, serial)
-        self._password, self._monotonic = password, monotonic
+        self._password_file, self._monotonic = password_file, monotonic
         self.info = ScannerInfo(
             driver=DRIVER,
             name="Serial fingerprint module" + (f" ({adapter.product_name})" if adapter else ""),
@@ -122,13 +123,14 @@ class ZfmSource(ScannerSource):
     def open(self, *, raw: bool = False) -> Scanner:
         """Find the module's speed and say the password; raises as :class:`ScannerSource` says.
 
-        Also DeviceProtocolError and DeviceTimeoutError where something answers that is no such module.
+        Also DeviceProtocolError and DeviceTimeoutError where something answers that is no such module,
+        PasswordRefusedError and SecretFileError where its password is not the one in the file.
         """
         if self._calibration is None and not raw:
             raise NotCalibratedError(DRIVER, self.info.serial)
-        return ZfmScanner(
-            self.info, None if raw else self._calibration, password=self._password, monotonic=self._monotonic
-        )
+        # Read for each opening and not kept; before the port is touched, so that a wrong file disturbs no module.
+        password = None if self._password_file is None else read_secret(self._password_file, len(NO_PASSWORD))
+        return ZfmScanner(self.info, None if raw else self._calibration, password=password, monotonic=self._monotonic)
 
 
 class ZfmScanner(Scanner):
@@ -139,7 +141,7 @@ class ZfmScanner(Scanner):
         info: ScannerInfo,
         calibration: Calibration | None,
         *,
-        password: bytes = NO_PASSWORD,
+        password: bytes | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calibration, self._monotonic = calibration, monotonic
@@ -274,17 +276,20 @@ class ZfmScanner(Scanner):
             pixels[...] = 0
         return FingerImage(pixels=square, dpi=dpi, scanner=scanner)
 
-    def _find_speed(self, password: bytes) -> None:
+    def _find_speed(self, password: bytes | None) -> None:
         for baud in BAUDS:
             self._port.set_baud(baud)
             try:
-                status = self._ask(Command.VFY_PWD, password, within_s=DETECT_S)
+                status = self._ask(Command.VFY_PWD, password or NO_PASSWORD, within_s=DETECT_S)
             except (DeviceTimeoutError, DeviceProtocolError):
                 # At a wrong speed: silence, or what looks like noise. It is over before the next try.
                 self._port.read_until_quiet(QUIET_S, self._monotonic() + SILENCE_S)
                 continue
             if status == Status.WRONG_PASSWORD:
-                raise NotConfiguredError(self._name, "the password this module was given")
+                # Never tried a second time, nor at another speed: a module may count wrong ones.
+                if password is None:
+                    raise NotConfiguredError(self._name, "it was given a password, and scanner.zfm.password_file")
+                raise PasswordRefusedError(self._name)
             if status == Status.OK:
                 return
             raise DeviceProtocolError(self._name, Command.VFY_PWD.name, f"answered {status_name(status)}")

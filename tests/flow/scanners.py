@@ -123,16 +123,19 @@ class Uru4000Counter(Counter):
 
 
 class ZfmCounter(Counter):
-    """A serial module on a pseudo-terminal: 16 grey levels, half a second of line."""
+    """A serial module on a pseudo-terminal, with a password of its own: 16 grey levels, half a second of line."""
 
     glass = (288, 256)
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._module = self.opened.enter_context(ZfmSimulator(folder / "port"))
+        self._module = self.opened.enter_context(ZfmSimulator(folder / "port", password=b"\x99\0\0\x01"))
+        (folder / "password").touch(mode=0o600)
+        (folder / "password").write_text("99000001\n")
 
     def settings(self) -> dict[str, Any]:
-        return {"driver": "zfm", "zfm": {"port": str(self.folder / "port")}}
+        port, password = self.folder / "port", self.folder / "password"
+        return {"driver": "zfm", "zfm": {"port": str(port), "password_file": str(password)}}
 
     def measured(self, calibration_dir: Path) -> None:
         save(calibration_dir, "zfm", None, MEASURED)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.scanner.errors import ResponseKeyError
+from drivers.scanner.errors import SecretFileError
 from drivers.scanner.uru4000_challenge import responder
 
 
@@ -37,12 +37,12 @@ def test_the_answer_is_aes_of_the_challenge(tmp_path: Path) -> None:
 def test_a_key_that_cannot_be_one_is_refused(tmp_path: Path, content: bytes, mode: int, said: str) -> None:
     """The technician is told what is wrong with which file, never what is in it."""
     file = key_file(tmp_path, content, mode)
-    with pytest.raises(ResponseKeyError, match=said) as caught:
+    with pytest.raises(SecretFileError, match=said) as caught:
         responder(file)(bytes(16))
     assert str(file) in str(caught.value)
 
 
 def test_no_key_file(tmp_path: Path) -> None:
     """A wrong path is named at the first use."""
-    with pytest.raises(ResponseKeyError, match="No such file"):
+    with pytest.raises(SecretFileError, match="No such file"):
         responder(tmp_path / "nowhere")(bytes(16))

@@ -1,5 +1,6 @@
 """Serial modules: what is wrong at any packet is named, in time, and the next attempt works."""
 
+import dataclasses
 import os
 import struct
 import subprocess
@@ -24,7 +25,8 @@ from drivers.errors import (
 )
 from drivers.scanner.base import FingerImage, PlaceAgain, Prompt, Scanner, ScannerState
 from drivers.scanner.calibration import Calibration, none_measured
-from drivers.scanner.errors import NotCalibratedError, NotConfiguredError
+from drivers.scanner.discovery import Wanted, find_scanners
+from drivers.scanner.errors import NotCalibratedError, NotConfiguredError, PasswordRefusedError, SecretFileError
 from drivers.scanner.serial_transport import usb_ports
 from drivers.scanner.zfm import ZfmScanner, ZfmSource, find
 from drivers.scanner.zfm_packets import (
@@ -62,8 +64,8 @@ def module(tmp_path: Path) -> Iterator[ZfmSimulator]:
         yield simulated
 
 
-def open_raw(module: ZfmSimulator, password: bytes = bytes(4)) -> Scanner:
-    return ZfmSource(str(module.link), calibrations=none_measured, password=password).open(raw=True)
+def open_raw(module: ZfmSimulator) -> Scanner:
+    return ZfmSource(str(module.link), calibrations=none_measured).open(raw=True)
 
 
 def test_a_command_is_the_bytes_of_the_manual() -> None:
@@ -108,11 +110,48 @@ def test_nothing_is_ever_kept_on_the_module(module: ZfmSimulator) -> None:
 
 
 def test_a_module_with_a_password(tmp_path: Path) -> None:
-    """Another password than the one it was given is said by name, and the right one opens it."""
+    """Without a file the setting is named, with a wrong one the refusal; each is tried once, and the right one opens."""
+    file = tmp_path / "password"
+    file.touch(mode=0o600)
+
+    def opened(wanted: Wanted) -> Scanner:
+        (source,) = find_scanners(wanted)
+        return source.open(raw=True)
+
     with ZfmSimulator(tmp_path / "port", password=b"\0\0\x12\x34") as module:
-        with pytest.raises(NotConfiguredError, match="password"):
-            open_raw(module)
-        open_raw(module, password=b"\0\0\x12\x34").close()
+        without = Wanted(driver="zfm", zfm_port=str(module.link))
+        with_file = dataclasses.replace(without, zfm_password_file=file)
+        with pytest.raises(NotConfiguredError, match=r"scanner\.zfm\.password_file"):
+            opened(without)
+        file.write_text("00004321")
+        with pytest.raises(PasswordRefusedError) as refused:
+            opened(with_file)
+        assert "4321" not in f"{refused.value}", "the password is told"
+        assert module.commands == [Command.VFY_PWD] * 2
+        file.write_text("00 00 12 34\n")
+        opened(with_file).close()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [
+        ("00001234", 0o640, "open to group"),
+        ("1234", 0o600, "8 hexadecimal digits"),
+        ("sandi", 0o600, "not hexadecimal"),
+    ],
+)
+def test_a_password_file_that_cannot_be_one(tmp_path: Path, content: str, mode: int, said: str) -> None:
+    """The technician is told what is wrong with which file, never what is in it, and the module is not asked."""
+    file = tmp_path / "password"
+    file.write_text(content)
+    file.chmod(mode)
+    with ZfmSimulator(tmp_path / "port") as module:
+        (source,) = find(str(module.link), none_measured, file)
+        with pytest.raises(SecretFileError, match=said) as caught:
+            source.open(raw=True)
+        assert module.commands == []
+    assert str(file) in str(caught.value)
+    assert content not in str(caught.value)
 
 
 def test_without_a_measured_resolution_there_is_no_picture(module: ZfmSimulator) -> None:
