@@ -110,7 +110,7 @@ def test_nothing_is_ever_kept_on_the_module(module: ZfmSimulator) -> None:
 
 
 def test_a_module_with_a_password(tmp_path: Path) -> None:
-    """Without a file the setting is named, with a wrong one the refusal; each is tried once, and the right one opens."""
+    """No file: the setting is named; a wrong one: the refusal. Each is tried once, and the right one opens."""
     file = tmp_path / "password"
     file.touch(mode=0o600)
 
