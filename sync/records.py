@@ -23,6 +23,7 @@ from sync.errors import Refusal, WireError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Kind(abc.ABC):
@@ -143,6 +144,8 @@ class Instant(Kind):
     def check(self, value: Any, error: type[WireError], path: str) -> datetime:
         if not isinstance(value, datetime) or value.utcoffset() is None:
             raise error(Refusal.WRONG_TYPE, path, "not a time with its zone")
+        if value.tzinfo is UTC and value.year >= _EPOCH.year and value.microsecond % 1000 == 0:
+            return value  # as it will be read again
         return self.from_wire(milliseconds(value), error, path)
 
     def to_wire(self, value: Any) -> object:
@@ -162,7 +165,7 @@ LAST_MILLISECOND = 253_402_300_799_999
 
 def milliseconds(moment: datetime) -> int:
     """Whole milliseconds since 1970 in UTC; what is finer is cut off."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def from_milliseconds(value: int) -> datetime:

@@ -159,31 +159,29 @@ class ReceiptKeys:
         """The list in force, for a device that enrols."""
         return self._current()[0].trusted
 
-    def announcement(self, serial: int) -> bytes | None:
-        """The list, for a device that has an older one; None when it has this one."""
-        now = self._current()[0]
-        return trust.encode(now.trusted) if serial < now.serial else None
-
-    def for_serial(self, serial: int) -> Signer:
-        """The newest key a device with that list knows; the oldest there is when it knows none of them."""
+    def for_serial(self, serial: int) -> tuple[Signer, bytes | None]:
+        """For a device with that list: the newest key it knows, or the oldest there is when it knows none; and the
+        list, when that of the device is older.
+        """
         now, signers = self._current()
         known = [one for one in now.receipt_keys if one.since <= serial]
-        return signers[(known[-1] if known else now.receipt_keys[0]).key.kid]
+        signer = signers[(known[-1] if known else now.receipt_keys[0]).key.kid]
+        return signer, trust.encode(now.trusted) if serial < now.serial else None
 
     @property
     def algorithm(self) -> Algorithm:
-        return self.for_serial(FIRST_SERIAL).algorithm
+        return self.for_serial(FIRST_SERIAL)[0].algorithm
 
     @property
     def public_key(self) -> PublicKey:
-        return self.for_serial(FIRST_SERIAL).public_key
+        return self.for_serial(FIRST_SERIAL)[0].public_key
 
     @property
     def kid(self) -> bytes:
-        return self.for_serial(FIRST_SERIAL).kid
+        return self.for_serial(FIRST_SERIAL)[0].kid
 
     def sign(self, message: bytes) -> bytes:
-        return self.for_serial(FIRST_SERIAL).sign(message)
+        return self.for_serial(FIRST_SERIAL)[0].sign(message)
 
     def _current(self) -> tuple[InForce, Mapping[bytes, SoftwareSigner]]:
         with self._lock:
@@ -206,8 +204,7 @@ def for_device(signer: Signer, versions: Mapping[str, str]) -> tuple[Signer, byt
     """
     if not isinstance(signer, ReceiptKeys):
         return signer, None
-    serial = trust.serial_of(versions)
-    return signer.for_serial(serial), signer.announcement(serial)
+    return signer.for_serial(trust.serial_of(versions))
 
 
 def trusted_at_enrolment(signer: Signer, recipients: Sequence[Recipient]) -> Trusted:
