@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from head_office import audit
 from head_office.device_registry import NoSuchDeviceError
-from head_office.ledger.base import Ledger, Row, Transaction, Value
+from head_office.ledger.base import Ledger, Question, Row, Transaction, Value
 from head_office.ledger.gapless import next_number
 from head_office.moment import Clock, to_ms, utc_now
 from sync import commands as wire
@@ -85,20 +85,30 @@ def settle(tx: Transaction, device_id: str, checkpoint: Checkpoint, now_ms: int)
         )
 
 
-def waiting(read: Read, device_id: str) -> tuple[Command, ...]:
-    """What the next receipt of a device asks: the oldest commands, as many as it has room for."""
-    chosen: list[Command] = []
-    room = MAX_COMMANDS_BYTES
-    for row in read(
+def question(device_id: str) -> Question:
+    """Asks for what the next receipt of a device is to say; :func:`chosen` reads the answer."""
+    return (
         "SELECT command_id, name, body FROM commands WHERE device_id = ? AND state = 'QUEUED'"
         " ORDER BY command_no LIMIT ?",
         (device_id, MAX_COMMANDS),
-    ):
+    )
+
+
+def chosen(rows: Sequence[Row]) -> tuple[Command, ...]:
+    """The oldest commands, as many as a receipt has room for."""
+    commands: list[Command] = []
+    room = MAX_COMMANDS_BYTES
+    for row in rows:
         room -= len(row["body"])
         if room < 0:
             break
-        chosen.append(Command(id=bytes(row["command_id"]), name=row["name"], body=bytes(row["body"])))
-    return tuple(chosen)
+        commands.append(Command(id=bytes(row["command_id"]), name=row["name"], body=bytes(row["body"])))
+    return tuple(commands)
+
+
+def waiting(read: Read, device_id: str) -> tuple[Command, ...]:
+    """What the next receipt of a device asks."""
+    return chosen(read(*question(device_id)))
 
 
 class CommandQueue:

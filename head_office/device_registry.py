@@ -7,6 +7,7 @@ gives the same certificates, so that a reply lost on the way costs nothing.
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -29,7 +30,7 @@ from head_office.errors import (
     TokenRefusedError,
 )
 from head_office.keys.authority import Authority, KeyRequest, Purpose
-from head_office.ledger.base import Ledger, Row, Transaction
+from head_office.ledger.base import Ledger, Question, Row, Transaction
 from head_office.moment import Clock, to_ms, utc_now
 from head_office.signing_keys import read, write_bounds
 from head_office.tokens import ALPHABET, new_token, token_hash
@@ -191,23 +192,32 @@ class DeviceRegistry:
         except KeyError as error:
             raise TokenRefusedError("used for other keys") from error
 
-    def device_of_certificate(self, der: bytes, *, expired_too: bool = False) -> str:
-        """The device a TLS client certificate was given to, if it may be served now.
-
-        Looked up for each request, whatever connection or resumed TLS session it comes on, so that blocking a device
-        counts at once. ``expired_too`` is for renewal. Raises CertificateRefusedError, CertificateExpiredError,
-        CertificateSupersededError or DeviceBlockedError. TLS has already checked that the certificate is ours and
-        that the peer holds its key.
-        """
-        fingerprint = hashlib.sha256(der).digest()
-        rows = self._ledger.read(
+    @staticmethod
+    def certificate_question(der: bytes) -> Question:
+        """Asks what is known of a TLS client certificate; :meth:`admit` reads the answer."""
+        return (
             "SELECT c.device_id, c.kid, c.key_no, c.superseded_at, c.not_before, c.not_after, d.state,"
             " EXISTS (SELECT 1 FROM certificates o WHERE o.device_id = c.device_id AND o.purpose = c.purpose"
             " AND o.key_no < c.key_no AND o.superseded_at IS NULL) AS replaces"
             " FROM certificates c JOIN devices d ON d.device_id = c.device_id"
             " WHERE c.fingerprint = ? AND c.purpose = ?",
-            (fingerprint, Purpose.TLS),
+            (hashlib.sha256(der).digest(), Purpose.TLS),
         )
+
+    def device_of_certificate(self, der: bytes, *, expired_too: bool = False) -> str:
+        """The device a TLS client certificate was given to, if it may be served now; raises like :meth:`admit`.
+
+        ``expired_too`` is for renewal.
+        """
+        return self.admit(der, self._ledger.read(*self.certificate_question(der)), expired_too=expired_too)
+
+    def admit(self, der: bytes, rows: Sequence[Row], *, expired_too: bool = False) -> str:
+        """The device a TLS client certificate was given to, if it may be served now.
+
+        Looked up for each request, whatever connection or resumed TLS session it comes on, so that blocking a device
+        counts at once. Raises CertificateRefusedError, CertificateExpiredError, CertificateSupersededError or
+        DeviceBlockedError. TLS has already checked that the certificate is ours and that the peer holds its key.
+        """
         if not rows:
             raise self._unknown(der)
         row, now_ms = rows[0], to_ms(self._clock())

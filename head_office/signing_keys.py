@@ -7,11 +7,11 @@ chain that is begun later is not the old key's at all.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from head_office.custody import LANES, LaneKey, heads_of
-from head_office.ledger.base import Ledger, Transaction
+from head_office.ledger.base import Ledger, Question, Row, Transaction
 from sync.checkpoint import Checkpoint
 from sync.envelope import Lane
 from sync.keys import PublicKey, load_spki
@@ -74,15 +74,24 @@ class SigningKeys:
         )
 
 
-def read(ledger: Ledger, device_id: str) -> SigningKeys:
-    """The keys of a device.
+def question(device_id: str) -> Question:
+    """Asks for the keys of a device; :func:`from_rows` reads the answer.
 
     Expired ones as well: a laptop that was offline for longer than a certificate lives still holds real claims.
     """
-    rows = ledger.read(
+    return (
         "SELECT kid, spki, key_no, superseded_at FROM certificates WHERE device_id = ? AND purpose = 'signing'",
         (device_id,),
     )
+
+
+def read(ledger: Ledger, device_id: str) -> SigningKeys:
+    """The keys of a device."""
+    return from_rows(ledger, device_id, ledger.read(*question(device_id)))
+
+
+def from_rows(ledger: Ledger, device_id: str, rows: Sequence[Row]) -> SigningKeys:
+    """The keys of a device; how far they count is read only where one was replaced."""
     by_kid = {
         bytes(row["kid"]): SigningKey(load_spki(row["spki"]), row["key_no"], row["superseded_at"] is not None)
         for row in rows

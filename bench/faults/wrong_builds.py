@@ -3,7 +3,7 @@
 Each is made from outside, by a subclass or by what is handed in; the programs have no switch for any of it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from bench.faults.rig import Build
 from head_office import round as round_module
 from head_office.checks import Placement, place
 from head_office.ingest import Ingest
+from head_office.ledger.base import Answers, Question
 from head_office.ledger.sqlite import SqliteLedger
 from sync.edge import uploader as uploader_module
 from sync.edge.database import Database
@@ -75,6 +76,9 @@ class _LateLedger:
             opened.__exit__(type(error), error, error.__traceback__)
             raise
         self._open = opened
+
+    def together_after(self, questions: Sequence[Question], work: Callable[[Any, Answers], T]) -> T:
+        return self.together(lambda tx: work(tx, [tx.execute(*question) for question in questions]))
 
     def together(self, work: Callable[[Any], T]) -> T:
         with self.transaction() as tx:

@@ -12,6 +12,12 @@ Value = str | int | float | bytes | None
 T = TypeVar("T")
 
 
+Question = tuple[str, Sequence[Value]]
+"""A statement with a result, and its values."""
+
+LOCK_DEVICE = "SELECT * FROM devices WHERE device_id = ? FOR UPDATE"
+
+
 class Row(Protocol):
     """One row of a result: by column name, by position, or as a sequence of its values."""
 
@@ -22,6 +28,9 @@ class Row(Protocol):
     def __len__(self) -> int: ...
 
     def keys(self) -> Sequence[str]: ...
+
+
+Answers = Sequence[list[Row]]
 
 
 class Transaction(Protocol):
@@ -69,8 +78,17 @@ class Ledger(Protocol):
         must not wait for another thread.
         """
 
+    def together_after(self, questions: Sequence[Question], work: Callable[[Transaction, Answers], T]) -> T:
+        """Like :meth:`together`, with the answers to the transaction's first questions, asked as it begins, in order.
+
+        A server on another machine is asked them in one go; the first may take a lock.
+        """
+
     def read(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         """Run one query on what is committed."""
+
+    def read_all(self, questions: Sequence[Question]) -> Answers:
+        """Run several queries on what is committed, in one go where there is a server to ask."""
 
     def check(self) -> None:
         """Look for damage and lost settings, as at each start. Raises LedgerError."""

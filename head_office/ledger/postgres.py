@@ -36,7 +36,7 @@ from head_office.errors import (
     LedgerUnknownError,
 )
 from head_office.keys.home import read_private
-from head_office.ledger.base import Row, T, Transaction, Value
+from head_office.ledger.base import LOCK_DEVICE, Answers, Question, Row, T, Transaction, Value
 from head_office.ledger.migrations.apply import VERSION_QUERY, newest, upgrade
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ DURABLE = ("on", "remote_apply")
 """Values of synchronous_commit: flushed here, and by the synchronous standby where there is one."""
 NOT_COMMITTED = ("23", "40")
 """Classes of SQLSTATE with which the server refuses a COMMIT: constraint, rollback. Any other leaves it open."""
+LOST = (None, "57P01", "57P02", "57P03", "57P05", "25P03")
+"""How a connection that lay idle answers when it is gone: not at all, or with the server's last words to it."""
 MIGRATION_LOCK = 0x6D706F73  # Any number that is always the same: two processes may start at once.
 
 # A dead server is noticed within 5 + 3 * 2 s on an idle line, 10 s on a busy one; the kernel's own would be hours.
@@ -108,6 +110,22 @@ def _rows(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], PostgresRow]
     return lambda values: PostgresRow(names, values)
 
 
+def _all_of(cursor: psycopg.Cursor[Any]) -> list[Row]:
+    return cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
+
+
+def _ask(connection: psycopg.Connection[Any], questions: Sequence[Question], *, begin: bool = False) -> Answers:
+    """Questions in one go, in order; after the first that fails none is asked, and its error is raised."""
+    if begin and not questions:
+        connection.execute("BEGIN")
+        return []
+    with connection.pipeline():
+        if begin:
+            connection.execute("BEGIN")
+        cursors = [connection.execute(with_places(sql), values) for sql, values in questions]
+        return [cursor.fetchall() for cursor in cursors]
+
+
 class PostgresTransaction:
     """The open transaction of one connection."""
 
@@ -117,8 +135,7 @@ class PostgresTransaction:
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         self.send()
-        cursor = self._connection.execute(with_places(sql), values)
-        return cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
+        return _all_of(self._connection.execute(with_places(sql), values))
 
     def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         self.send()
@@ -143,7 +160,7 @@ class PostgresTransaction:
         return [row["n"] for row in rows]
 
     def lock_device(self, device_id: str) -> Row | None:
-        rows = self.execute("SELECT * FROM devices WHERE device_id = ? FOR UPDATE", (device_id,))
+        rows = self.execute(LOCK_DEVICE, (device_id,))
         return rows[0] if rows else None
 
 
@@ -260,36 +277,48 @@ class PostgresLedger:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        with self._begun() as connection, _translated(connection):
+        with self._transaction(()) as (transaction, _):
+            yield transaction
+
+    @contextmanager
+    def _transaction(self, questions: Sequence[Question]) -> Iterator[tuple[Transaction, Answers]]:
+        with self._begun(questions) as (connection, answers), _translated(connection):
             try:
                 transaction = PostgresTransaction(connection)
-                yield transaction
+                yield transaction, answers
                 transaction.send()
                 self._commit(connection)
             except BaseException:
-                if not connection.closed and connection.info.transaction_status is not TransactionStatus.IDLE:
-                    connection.execute("ROLLBACK")
+                _roll_back(connection)
                 raise
 
     @contextmanager
-    def _begun(self) -> Iterator[psycopg.Connection[Any]]:
-        """A connection with a transaction open. One that died while it lay idle is replaced by a new one."""
+    def _begun(self, questions: Sequence[Question]) -> Iterator[tuple[psycopg.Connection[Any], Answers]]:
+        """A connection with a transaction open, and the answers to its first questions.
+
+        A connection that died while it lay idle is replaced by a new one.
+        """
         with self._connection() as connection:
-            if self._begin(connection):
-                yield connection
+            answers = self._begin(connection, questions)
+            if answers is not None:
+                yield connection, answers
                 return
         with self._connection() as connection:
             with _translated(connection):
-                connection.execute("BEGIN")
-            yield connection
+                answers = _ask(connection, questions, begin=True)
+            yield connection, answers
 
-    def _begin(self, connection: psycopg.Connection[Any]) -> bool:
+    def _begin(self, connection: psycopg.Connection[Any], questions: Sequence[Question]) -> Answers | None:
         try:
-            connection.execute("BEGIN")
-        except psycopg.OperationalError:
+            return _ask(connection, questions, begin=True)
+        except psycopg.OperationalError as error:
+            if not connection.closed and error.sqlstate not in LOST:
+                # The server's own answer to a question: a row somebody holds for too long.
+                with _translated(connection):
+                    _roll_back(connection)
+                    raise
             connection.close()
-            return False
-        return True
+            return None
 
     def _commit(self, connection: psycopg.Connection[Any]) -> None:
         warnings: list[str] = []
@@ -313,17 +342,27 @@ class PostgresLedger:
             # "canceling wait for synchronous replication": committed on the primary alone.
             raise LedgerUnknownError(f"COMMIT with a warning: {warnings[0]}")
 
+    def together_after(self, questions: Sequence[Question], work: Callable[[Transaction, Answers], T]) -> T:
+        with self._transaction(questions) as (transaction, answers):
+            return work(transaction, answers)
+
     def together(self, work: Callable[[Transaction], T]) -> T:
         # Flushes are shared by the server: whoever commits while one is under way goes along with the next.
         with self.transaction() as transaction:
             return work(transaction)
 
     def read(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        return self._read(lambda connection: PostgresTransaction(connection).execute(sql, values))
+
+    def read_all(self, questions: Sequence[Question]) -> Answers:
+        return self._read(lambda connection: _ask(connection, questions))
+
+    def _read(self, look: Callable[[psycopg.Connection[Any]], T]) -> T:
         for again in (True, False):
             with self._connection() as connection:
                 try:
                     with _translated(connection):
-                        return PostgresTransaction(connection).execute(sql, values)
+                        return look(connection)
                 except LedgerAwayError:
                     if not again:
                         raise
@@ -388,6 +427,11 @@ class _Commits:
                         connection.cancel_safe(timeout=CONNECT_S)
                     except psycopg.Error as error:
                         log.warning("a commit that hangs could not be ended: %s", _first_line(error))
+
+
+def _roll_back(connection: psycopg.Connection[Any]) -> None:
+    if not connection.closed and connection.info.transaction_status is not TransactionStatus.IDLE:
+        connection.execute("ROLLBACK")
 
 
 def shown(address: str) -> str:

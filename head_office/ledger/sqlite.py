@@ -33,7 +33,7 @@ from head_office.errors import (
     LedgerFullError,
     LedgerSettingsError,
 )
-from head_office.ledger.base import Row, T, Transaction, Value
+from head_office.ledger.base import LOCK_DEVICE, Answers, Question, Row, T, Transaction, Value
 from head_office.ledger.migrations.apply import VERSION_QUERY, newest, upgrade
 
 WRITE_WAIT_S = (
@@ -76,7 +76,7 @@ class SqliteTransaction:
         return list(range(first, first + count))
 
     def lock_device(self, device_id: str) -> Row | None:
-        rows = self.execute("SELECT * FROM devices WHERE device_id = ? FOR UPDATE", (device_id,))
+        rows = self.execute(LOCK_DEVICE, (device_id,))
         return rows[0] if rows else None
 
 
@@ -153,6 +153,10 @@ class SqliteLedger:
                 self._broken = self._broken or isinstance(error, LedgerBrokenError)
                 raise
 
+    def together_after(self, questions: Sequence[Question], work: Callable[[Transaction, Answers], T]) -> T:
+        # Nothing is far away here: they are asked when the turn comes.
+        return self.together(lambda tx: work(tx, [tx.execute(*question) for question in questions]))
+
     def together(self, work: Callable[[Transaction], T]) -> T:
         turn = _Turn(work)
         self._turns.append(turn)
@@ -220,6 +224,10 @@ class SqliteLedger:
     def read(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         with self._reading, _translated():
             return self._reader.execute(sql, values).fetchall()
+
+    def read_all(self, questions: Sequence[Question]) -> Answers:
+        with self._reading, _translated():
+            return [self._reader.execute(*question).fetchall() for question in questions]
 
     def close(self) -> None:
         """Move the log into the file and let go of both; safe to call once only."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from head_office.errors import LedgerBusyError
-from head_office.ledger.base import Ledger, Transaction
+from head_office.ledger.base import LOCK_DEVICE, Answers, Ledger, Question, Transaction
 from head_office.ledger.gapless import next_number
 from head_office.ledger.postgres import PostgresLedger
 from head_office.ledger.sqlite import SqliteLedger
@@ -134,6 +134,43 @@ def test_a_device_is_held_by_one_writer_at_a_time(ledger: Ledger, opened: Callab
         assert tx.lock_device("D-2") is None
     with other.transaction() as second:
         assert second.lock_device("D-1") is not None
+
+
+def test_questions_in_one_go_are_answered_in_their_order(ledger: Ledger) -> None:
+    """The lock on the device first, then what is read under it; where nothing is asked the work is done as well."""
+    with ledger.transaction() as tx:
+        tx.execute(DEVICE, ("D-1",))
+    alarms: Question = ("SELECT kind FROM alarms WHERE at > ? ORDER BY at", (1,))
+    numbers: Question = ("SELECT 7 AS x", ())
+
+    def write(tx: Transaction, answers: Answers) -> tuple[str, list[str], int]:
+        device, found, seven = answers
+        tx.execute(ALARM, (4, "D-1", "k4"))
+        return device[0]["device_id"], [row["kind"] for row in found], seven[0]["x"]
+
+    asked: list[Question] = [(LOCK_DEVICE, ("D-1",)), alarms, numbers]
+    for number in range(4):
+        with ledger.transaction() as tx:
+            tx.execute(ALARM, (number, "D-1", f"k{number}"))
+    assert ledger.together_after(asked, write) == ("D-1", ["k2", "k3"], 7)
+    assert [[row[0] for row in rows] for rows in ledger.read_all([numbers, alarms])] == [[7], ["k2", "k3", "k4"]]
+    assert ledger.together_after([], lambda tx, answers: len(answers)) == 0
+    assert ledger.read_all([]) == []
+
+
+def test_a_device_somebody_holds_is_waited_for_at_the_first_question_too(
+    ledger: Ledger, opened: Callable[[], Ledger]
+) -> None:
+    """And not for ever; whoever was refused is served the next time."""
+    with ledger.transaction() as tx:
+        tx.execute(DEVICE, ("D-1",))
+    other = opened()
+    asked = [(LOCK_DEVICE, ("D-1",)), ("SELECT 7 AS x", ())]
+    with ledger.transaction() as tx:
+        assert tx.lock_device("D-1") is not None
+        with pytest.raises(LedgerBusyError):
+            other.together_after(asked, lambda tx, answers: None)
+    assert other.together_after(asked, lambda tx, answers: [len(rows) for rows in answers]) == [1, 1]
 
 
 def test_works_that_share_a_flush_stand_and_fall_alone(ledger: Ledger) -> None:

@@ -18,6 +18,7 @@ from head_office.errors import (
 )
 from head_office.keys.home import Home
 from head_office.keys.recipients import load_private_keys
+from head_office.ledger.base import LOCK_DEVICE
 from head_office.ledger.choice import LedgerChoice, open_ledger, write_choice
 from head_office.ledger.postgres import PostgresLedger, shown, with_places
 from head_office.opening import Opener
@@ -132,6 +133,32 @@ def test_a_server_that_dies_between_two_batches_is_found_again(cluster: Cluster,
         cluster.kill()
         cluster.start()
         assert count(ledger) == number + 1
+    ledger.close()
+
+
+def test_a_server_that_dies_between_two_batches_is_found_again_at_the_first_question(
+    cluster: Cluster, address: str
+) -> None:
+    """Also where a batch begins with several questions in one go."""
+    ledger = PostgresLedger(address)
+    asked = [(LOCK_DEVICE, ("D-1",)), ("SELECT 7 AS x", ())]
+    assert ledger.together_after(asked, lambda tx, answers: answers[1][0]["x"]) == 7
+    for _ in range(2):
+        cluster.kill()
+        cluster.start()
+        assert ledger.together_after(asked, lambda tx, answers: answers[1][0]["x"]) == 7
+        cluster.kill()
+        cluster.start()
+        assert ledger.read_all(asked[1:])[0][0]["x"] == 7
+    # The server's last word to an idle connection is read as soon as something is asked.
+    other = PostgresLedger(address)
+    with other.transaction() as tx:
+        tx.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            " AND application_name = 'mpos-head-office'"
+        )
+    assert ledger.together_after(asked, lambda tx, answers: answers[1][0]["x"]) == 7
+    other.close()
     ledger.close()
 
 
