@@ -19,6 +19,7 @@ from head_office import (
     cli_custody,
     cli_documents,
     cli_identity,
+    cli_places,
     cli_quarantine,
     cli_stick,
     custody,
@@ -61,6 +62,7 @@ for name, group in (
     ("clusters", cli_clusters.app),
     ("commands", cli_commands.app),
     ("quarantine", cli_quarantine.app),
+    ("places", cli_places.app),
 ):
     app.add_typer(group, name=name)
 
@@ -303,7 +305,7 @@ def list_quarantined(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = Fals
 
 @packets_app.command("alarms")
 def list_alarms(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
-    """Forks, broken chains, rolled back devices: newest first."""
+    """Forks, broken chains, rolled back devices, missing places: newest first."""
     with _ledger(home) as ledger:
         rows = custody.alarms(ledger)
     found = [
@@ -314,10 +316,11 @@ def list_alarms(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) ->
             "lane": row["lane"],
             "epoch": bytes(row["epoch"]).hex(),
             "seq": row["seq"],
+            "last_seq": row["last_seq"],
         }
         for row in rows
     ]
-    shown = ("at", "kind", "device_id", "lane", "seq")
+    shown = ("at", "kind", "device_id", "lane", "seq", "last_seq")
     print_rows(found, shown, as_json, narrow=shown)
 
 

@@ -153,8 +153,8 @@ def _ask(receipt: str, act: Act, reason: str, user: str, *, password_stdin: bool
 
 
 @contextmanager
-def _signed_in(home: Path, user: str, *, password_stdin: bool) -> Iterator[Quarantine]:
-    """Two people are two passwords, whoever sits at the terminal."""
+def signed_in(home: Path, user: str, *, password_stdin: bool) -> Iterator[Ledger]:
+    """The ledger, for a desk user who knows the password: two people are two of them, whoever sits at the terminal."""
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
     else:
@@ -163,6 +163,12 @@ def _signed_in(home: Path, user: str, *, password_stdin: bool) -> Iterator[Quara
         if not DeskUsers(ledger).check(user, password):
             print(f"mpos-head-office: {user} did not sign in: unknown name or wrong password", file=sys.stderr)
             raise typer.Exit(EX_FAILED)
+        yield ledger
+
+
+@contextmanager
+def _signed_in(home: Path, user: str, *, password_stdin: bool) -> Iterator[Quarantine]:
+    with signed_in(home, user, password_stdin=password_stdin) as ledger:
         yield Quarantine(ledger, utc_now)
 
 

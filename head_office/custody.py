@@ -46,6 +46,8 @@ class Alarm(StrEnum):
     """A boot of the device that was over is heard of again."""
     OLD_KEYS = "old_keys"
     """Somebody holds a connection with keys the device has replaced."""
+    PLACES_MISSING = "places_missing"
+    """The device delivered them, and they are not here: head office was restored from an earlier backup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,20 @@ def note_stand_in(tx: Transaction, place: Place, expected: bytes | None) -> None
     )
 
 
+def note_gone(tx: Transaction, key: LaneKey, first: int, last: int, expected: bytes | None) -> None:
+    """Nothing holds these places, and the chain goes on; ``expected`` is the digest the packet behind the last names.
+
+    Places like those that spoilt bytes hold: should a packet turn up after all, it is known by its digest.
+    """
+    tx.execute_many(
+        "INSERT INTO stand_ins (device_id, lane, epoch, seq, expected) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [
+            (key.device_id, key.lane, key.epoch, seq, expected if seq == last else None)
+            for seq in range(first, last + 1)
+        ],
+    )
+
+
 def replace_stand_in(tx: Transaction, place: Place, prev_hash: bytes) -> None:
     """The true packet has come: the spoilt bytes stay as evidence aside, and what precedes them is known now, too."""
     spot = (place.key.device_id, place.key.lane, place.key.epoch)
@@ -270,11 +286,12 @@ def insert(tx: Transaction, rows: Sequence[PacketRow]) -> None:
         tx.write(INSERT, [row.values() for row in rows])
 
 
-def alarm(tx: Transaction, kind: Alarm, place: Place, now_ms: int) -> None:
-    """Raise an alarm once for each place."""
+def alarm(tx: Transaction, kind: Alarm, place: Place, now_ms: int, *, last_seq: int | None = None) -> None:
+    """Raise an alarm once for each place; ``last_seq`` where it is about several, of which that is the last."""
     tx.execute(
-        "INSERT INTO alarms (at, device_id, kind, lane, epoch, seq) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (now_ms, place.key.device_id, kind, place.key.lane, place.key.epoch, place.seq),
+        "INSERT INTO alarms (at, device_id, kind, lane, epoch, seq, last_seq) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (now_ms, place.key.device_id, kind, place.key.lane, place.key.epoch, place.seq, last_seq),
     )
 
 

@@ -46,6 +46,10 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "stored_elsewhere": (
         "device_id", "lane", "epoch", "seq", "digest", "receipt_no", "stored_at", "verdict", "reason",
     ),
+    "missing_places": (
+        "device_id", "lane", "epoch", "first_seq", "last_seq", "noticed_at", "asked_up_to", "shown_at", "reason",
+        "asked_by", "asked_at", "confirmed_by", "confirmed_at", "went_on_at", "went_on_with",
+    ),
 }  # fmt: skip
 """What goes along, and what of it; a column that is added later has to be thought of here."""
 
@@ -206,6 +210,8 @@ def _take_one(
             )
             tx.execute("DELETE FROM lanes WHERE device_id = ?", (device_id,))
             tx.execute("DELETE FROM stand_ins WHERE device_id = ?", (device_id,))
+            # They went along, and come back as they stand there now.
+            tx.execute("DELETE FROM missing_places WHERE device_id = ?", (device_id,))
         for table in TABLES:
             for values in one[table]:
                 _insert(tx, table, {name: _from_json(value) for name, value in values.items()})

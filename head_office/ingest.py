@@ -12,24 +12,36 @@ A device that has nothing to send costs reads only: what its checkpoint says is 
 """
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 
-from head_office import clones, commands, custody, elsewhere, heard, signing_keys
+from head_office import clones, commands, custody, elsewhere, heard, missing, signing_keys
 from head_office.authenticity import authentic, check, read
 from head_office.clusters import Clusters
 from head_office.crowd import Crowd
 from head_office.device_registry import DeviceRegistry, DeviceState
-from head_office.errors import DeviceBlockedError
+from head_office.errors import DeviceBlockedError, RefusedError
 from head_office.heard import Heard, note_of
 from head_office.keys.trust import for_device
-from head_office.ledger.base import Ledger, Transaction
+from head_office.ledger.base import LOCK_DEVICE, Answers, Ledger, Question, Transaction
 from head_office.moment import Clock, from_ms, to_ms
 from head_office.round import Round
+from head_office.signing_keys import SigningKeys
 from sync import receipt as reply
 from sync.checkpoint import Batch, Checkpoint
 from sync.keys import Signer
 from sync.receipt import Command, PacketVerdict, Receipt
 
-Answer = tuple[tuple[PacketVerdict, ...], tuple[reply.LaneHead, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a receipt says of a batch."""
+
+    verdicts: tuple[PacketVerdict, ...]
+    heads: tuple[reply.LaneHead, ...]
+    commands: tuple[Command, ...]
+    _: KW_ONLY
+    stored: bool
+    """Whether there is something new for the opening worker to look at."""
 
 
 class Ingest:
@@ -61,8 +73,19 @@ class Ingest:
         returned in no such case.
         """
         with self._crowd.place() as leave:
-            device_id = self._registry.device_of_certificate(tls_certificate)
-            return self._receive(device_id, read(body), leave, carried=False)
+            try:
+                batch = read(body)
+            except RefusedError:
+                self._registry.device_of_certificate(tls_certificate)  # whose rubbish it is matters more
+                raise
+            claimed = batch.claimed.device_id
+            certificate, keys = self._ledger.read_all(
+                [self._registry.certificate_question(tls_certificate), signing_keys.question(claimed)]
+            )
+            device_id = self._registry.admit(tls_certificate, certificate)
+            return self._receive(
+                device_id, batch, signing_keys.from_rows(self._ledger, claimed, keys), leave, carried=False
+            )
 
     def receive_carried(self, body: bytes) -> bytes:
         """Take one batch that came as a file, and return the signed receipt to be carried back.
@@ -73,14 +96,16 @@ class Ingest:
         """
         with self._crowd.place() as leave:
             batch = read(body)
-            return self._receive(batch.claimed.device_id, batch, leave, carried=True)
+            device_id = batch.claimed.device_id
+            return self._receive(device_id, batch, signing_keys.read(self._ledger, device_id), leave, carried=True)
 
     def close(self) -> None:
         """Write what idle devices said last. Raises LedgerError."""
         self._heard.flush()
 
-    def _receive(self, device_id: str, batch: Batch, leave: Callable[[], None], *, carried: bool) -> bytes:
-        keys = signing_keys.read(self._ledger, device_id)
+    def _receive(
+        self, device_id: str, batch: Batch, keys: SigningKeys, leave: Callable[[], None], *, carried: bool
+    ) -> bytes:
         checkpoint = authentic(batch, device_id, keys.public)
         if keys.is_replaced(batch.signed.kid):
             if not carried:
@@ -92,55 +117,64 @@ class Ingest:
         # On a stick that was on its way for long: what it brings counts, what it says of the device does not.
         outdated = keys.is_replaced(batch.signed.kid)
         now_ms = to_ms(self._clock())
-        moving: list[tuple[str, bool]] = []
         answer = None if batch.packets or carried else self._idle(checkpoint, now_ms)
         if answer is None:
             packets = [check(envelope, device_id, keys.public) for envelope in batch.packets]
 
-            def take(tx: Transaction) -> Answer:
+            def take(tx: Transaction, known: Answers) -> Answer:
                 try:
-                    verdicts_and_heads = take_in(tx)
+                    taken = take_in(tx, known)
                     tx.send()
-                    return verdicts_and_heads
+                    return taken
                 finally:
                     leave()  # What is left is the flush.
 
-            def take_in(tx: Transaction) -> Answer:
-                row = tx.lock_device(device_id)
+            def take_in(tx: Transaction, known: Answers) -> Answer:
+                (row, *_), lanes, orders = known[0] or [None], known[1], known[2]
                 if row is not None and row["state"] == DeviceState.MOVED:
                     verdicts, heads, may_go = elsewhere.answer(tx, checkpoint, packets)
-                    moving.append((row["state_reason"], may_go))
-                    return verdicts, heads
+                    return Answer(verdicts, heads, self._move(device_id, row["state_reason"], may_go), stored=False)
                 if row is None or row["state"] != DeviceState.ACTIVE:
                     raise DeviceBlockedError(device_id)
                 if not carried:
                     clones.note_boot(tx, row, checkpoint.boot_id, now_ms)
-                verdicts, heads = Round(
-                    tx, checkpoint, packets, now_ms, carried=carried, keys=keys, outdated=outdated
-                ).finish()
+                heads_before = custody.heads_of(device_id, lanes)
+                judged = Round(
+                    tx, checkpoint, packets, heads_before, now_ms, carried=carried, keys=keys, outdated=outdated
+                )
+                verdicts, heads = judged.finish()
                 if not outdated:
                     if not carried or heard.is_newer(checkpoint, row["last_checkpoint"]):
                         heard.write(tx, note_of(checkpoint, verdicts, now_ms))
                     commands.settle(tx, device_id, checkpoint, now_ms)
-                return verdicts, heads
+                    behind = judged.behind()
+                    missing.notice(tx, checkpoint, behind, now_ms, carried=carried)
+                    if behind or checkpoint.commands_done or checkpoint.commands_refused:
+                        orders = tx.execute(*commands.question(device_id))
+                return Answer(verdicts, heads, commands.chosen(orders), stored=bool(packets))
 
-            answer = self._ledger.together(take)
+            # The device's row first: whoever holds it is alone with all that is read after it.
+            asks: list[Question] = [
+                (LOCK_DEVICE, (device_id,)),
+                (custody.LANES, (device_id,)),
+                commands.question(device_id),
+            ]
+            answer = self._ledger.together_after(asks, take)
             # Committed and flushed: from here on the packets are ours, whatever happens to this reply.
             self._heard.forget(device_id)
-            if batch.packets and not moving:
+            if answer.stored:
                 self._on_stored()
-        verdicts, heads = answer
         waiting = sum(state.depth for state in checkpoint.lanes)
-        settled = sum(verdict.verdict.in_custody for verdict in verdicts)
+        settled = sum(verdict.verdict.in_custody for verdict in answer.verdicts)
         signer, told = for_device(self._signer, checkpoint.versions)
         receipt = Receipt(
             device_id=device_id,
             nonce=checkpoint.nonce,
             server_time=from_ms(now_ms),
-            lanes=heads,
-            verdicts=verdicts,
+            lanes=answer.heads,
+            verdicts=answer.verdicts,
             next_poll_s=1 if waiting > settled > 0 else self._poll_s,
-            commands=self._move(device_id, *moving[-1]) if moving else commands.waiting(self._ledger.read, device_id),
+            commands=answer.commands,
             trust=told,
         )
         return reply.sign(receipt, signer)
@@ -155,13 +189,23 @@ class Ingest:
         if checkpoint.commands_done or checkpoint.commands_refused:
             return None
         device_id = checkpoint.device_id
-        rows = self._ledger.read("SELECT state, last_checkpoint FROM devices WHERE device_id = ?", (device_id,))
+        rows, lanes, orders = self._ledger.read_all(
+            [
+                ("SELECT state, last_checkpoint FROM devices WHERE device_id = ?", (device_id,)),
+                (custody.LANES, (device_id,)),
+                commands.question(device_id),
+            ]
+        )
         if not rows or rows[0]["state"] != DeviceState.ACTIVE:
             return None
         if not heard.is_same_boot(checkpoint, rows[0]["last_checkpoint"], now_ms):
             return None
-        known = custody.heads_of(device_id, self._ledger.read(custody.LANES, (device_id,)))
+        known = custody.heads_of(device_id, lanes)
         heads = []
+        unfrozen = {(key.lane, key.epoch): head.next_seq for key, head in known.items() if not head.frozen}
+        for (lane, epoch), one in missing.chains_behind(checkpoint.lanes, unfrozen, {}).items():
+            if not missing.is_known(self._ledger.read, custody.LaneKey(device_id, lane, epoch), one.waits_for):
+                return None
         for state in checkpoint.lanes:
             head = known.get(custody.LaneKey(device_id, state.lane, state.epoch))
             if head is None or state.next_seq < head.next_seq:
@@ -176,4 +220,4 @@ class Ingest:
                 )
             )
         self._heard.note(note_of(checkpoint, (), now_ms))
-        return (), tuple(heads)
+        return Answer((), tuple(heads), commands.chosen(orders), stored=False)

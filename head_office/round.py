@@ -11,20 +11,21 @@ custody there. The device compares it with the digest it wrote down when it seal
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from head_office import clones, custody, events, quarantine
+from head_office import clones, custody, events, missing, quarantine
 from head_office.authenticity import UNKNOWN_KEY, Checked
 from head_office.checks import LaneHead, Placement, place
 from head_office.custody import Alarm, LaneKey, Place, Stored
 from head_office.heard import CLOCK_ASTRAY_MS
 from head_office.ledger.base import Transaction
+from head_office.missing import Behind
 from head_office.moment import from_ms, to_ms
 from head_office.signing_keys import OLD_KEY, SigningKeys
 from sync import receipt as reply
 from sync.checkpoint import Checkpoint
-from sync.envelope import FIRST_SEQ, NO_HASH
+from sync.envelope import FIRST_SEQ, NO_HASH, Lane
 from sync.errors import Refusal
 from sync.receipt import PacketVerdict, Verdict
 
@@ -45,27 +46,33 @@ class Round:
         tx: Transaction,
         checkpoint: Checkpoint,
         packets: Sequence[Checked],
+        heads: Mapping[LaneKey, LaneHead],
         now_ms: int,
         *,
         carried: bool,
         keys: SigningKeys,
         outdated: bool,
     ) -> None:
-        """``carried``: the batch came as a file, perhaps long after later ones, so that an old state alarms nobody.
+        """``heads``: the device's chains as they stand, read behind its lock.
+
+        ``carried``: the batch came as a file, perhaps long after later ones, so that an old state alarms nobody.
 
         ``outdated``: a key signed the checkpoint that the device has replaced since, so that it begins no chain.
         """
         self._keys, self._outdated = keys, outdated
         self._tx, self._now_ms = tx, now_ms
         self._device_id = checkpoint.device_id
-        self._heads = custody.lane_heads(tx, self._device_id)
+        self._heads = dict(heads)
         self._before = dict(self._heads)
+        self._states = checkpoint.lanes
         self._announced = [LaneKey(self._device_id, state.lane, state.epoch) for state in checkpoint.lanes]
         self._numbers = iter(tx.receipt_numbers(len(packets)) if packets else ())
         self._rows: list[custody.PacketRow] = []
         self._taken: dict[tuple[Place, bytes], Stored] = {}
         self._spoilt: list[Checked] = []
         self._answered: set[bytes] = set()
+        self._gaps: dict[tuple[Lane, bytes], int] = {}
+        self._unplaced = False
         self._refused = False
         self._verdicts: list[PacketVerdict] = []
         self._open_lanes(checkpoint, carried=carried)
@@ -109,6 +116,16 @@ class Round:
         )
         return tuple(self._verdicts), heads
 
+    def behind(self) -> dict[tuple[Lane, bytes], Behind]:
+        """Announced chains that have come further on the device than here, whatever this batch brought."""
+        waits_for = {
+            (key.lane, key.epoch): head.next_seq
+            for key in self._announced
+            if (head := self._heads.get(key)) is not None and not head.frozen
+        }
+        # Bytes that nobody could place may be the very ones that are missing.
+        return missing.chains_behind(self._states, waits_for, {} if self._unplaced else self._gaps)
+
     def _add(self, packet: Checked) -> None:
         """Judge one packet."""
         if packet.refusal is not None or packet.header is None:
@@ -128,14 +145,21 @@ class Round:
             already_here=lambda: self._stored(spot, packet.digest) is not None,
             stand_in=lambda: custody.stand_in(self._tx, spot),
         )
+        over_gone = placement is Placement.GAP and self._is_behind_gone(spot)
+        if over_gone:
+            placement = Placement.NEXT
         if placement in JUDGED_BY_KEY and not self._may_have_signed(packet, spot, placement):
             self._take_from_old_key(spot, packet)
             return
         match placement:
             case Placement.NEXT:
+                if over_gone:
+                    self._step_over_gone(spot, packet.header.prev_hash)
                 self._keys.has_signed(self._tx, packet.signer_kid, key, spot.seq)
                 self._take(spot, packet, Verdict.ACCEPTED, None, in_chain=True)
                 self._heads[key] = LaneHead(spot.seq + 1, packet.digest)
+                if over_gone:
+                    missing.went_on(self._tx, spot, self._rows[-1].receipt_no, self._now_ms)
             case Placement.DUPLICATE:
                 before = self._stored(spot, packet.digest)
                 assert before is not None  # place() has just found it, inside the same transaction
@@ -147,12 +171,26 @@ class Round:
             case Placement.GAP | Placement.EPOCH_UNKNOWN | Placement.SUCCESSOR_FIRST:
                 self._note_refusal(packet, placement.value)
                 self._say(spot, packet.digest, Verdict.RETRY_LATER, placement.value, None)
+                if placement is Placement.GAP:
+                    chain = (key.lane, key.epoch)
+                    self._gaps[chain] = min(spot.seq, self._gaps.get(chain, spot.seq))
             case Placement.FORK | Placement.CHAIN_BROKEN | Placement.LANE_FROZEN:
                 self._take(spot, packet, Verdict.QUARANTINED, placement.value, in_chain=False)
                 if placement in FREEZING and head is not None:
                     self._alarm(FREEZING[placement], spot)
                     self._heads[key] = LaneHead(head.next_seq, head.head_hash, frozen=placement.value)
                     log.error("%s: lane %s frozen at %d: %s", key.device_id, key.lane, spot.seq, placement.value)
+
+    def _is_behind_gone(self, spot: Place) -> bool:
+        """Whether everything between its chain's end and this place was declared gone by two people."""
+        head = self._heads[spot.key]
+        return missing.are_gone(self._tx, spot.key, head.next_seq, spot.seq - 1)
+
+    def _step_over_gone(self, successor: Place, prev_hash: bytes | None) -> None:
+        """Leave the places empty; what belongs in the last of them is said by the packet behind it, when authentic."""
+        first, last = self._heads[successor.key].next_seq, successor.seq - 1
+        custody.note_gone(self._tx, successor.key, first, last, prev_hash)
+        log.warning("%s: lane %s goes on without %d to %d", self._device_id, successor.key.lane, first, last)
 
     def _may_have_signed(self, packet: Checked, spot: Place, placement: Placement) -> bool:
         """Whether the device itself sealed it. A second history under a replaced key is not the device's."""
@@ -187,10 +225,20 @@ class Round:
             if not _could_be_at(packet, spot):
                 continue
             before = self._stored(spot, packet.digest)
+            over_gone = (
+                not head.frozen
+                and spot.seq > head.next_seq
+                and self._reaches(successor, behind)
+                and self._is_behind_gone(spot)
+            )
             if before is not None:
                 self._say_again(spot, packet.digest, before)
-            elif not head.frozen and spot.seq == head.next_seq and self._reaches(successor, behind):
+            elif over_gone or (not head.frozen and spot.seq == head.next_seq and self._reaches(successor, behind)):
+                if over_gone:
+                    self._step_over_gone(spot, None)
                 self._take(spot, packet, Verdict.QUARANTINED, packet.refusal, in_chain=True)
+                if over_gone:
+                    missing.went_on(self._tx, spot, self._rows[-1].receipt_no, self._now_ms)
                 self._alarm(Alarm.UNREADABLE, spot)
                 custody.note_stand_in(self._tx, spot, prev_hash if behind == 1 else None)
                 head = LaneHead(spot.seq + 1, prev_hash if behind == 1 else packet.digest)
@@ -241,6 +289,7 @@ class Round:
                 continue
             if header is None:
                 # Without a readable place there is nothing a verdict could name.
+                self._unplaced = True
                 log.warning("%s sent %d unreadable bytes: %s", self._device_id, len(packet.envelope), packet.refusal)
                 self._note_refusal(packet, packet.refusal or Refusal.NOT_CBOR.value)
                 continue
@@ -254,6 +303,7 @@ class Round:
                 # another name is ours with a name that was spoilt.
                 theirs = packet.refusal == Refusal.WRONG_DEVICE and spot.key not in self._heads
                 verdict = Verdict.NOT_YOURS if theirs else Verdict.RETRY_LATER
+                self._unplaced = True
                 self._note_refusal(packet, packet.refusal or verdict.value)
                 self._say(spot, packet.digest, verdict, packet.refusal, None)
         self._spoilt.clear()

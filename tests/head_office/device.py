@@ -179,7 +179,12 @@ class Device:
             monotonic_ns=6_000_000_000,
             lanes=tuple(
                 LaneState(
-                    lane=lane, epoch=chain.epoch, next_seq=chain.next_seq, head_hash=chain.head, depth=1, oldest_age_s=5
+                    lane=lane,
+                    epoch=chain.epoch,
+                    next_seq=chain.next_seq,
+                    head_hash=chain.head,
+                    depth=max(1, chain.next_seq - FIRST_SEQ),  # it keeps no receipts: all of it may wait
+                    oldest_age_s=5,
                 )
                 for lane, chain in self.chains.items()
             ),

@@ -1,0 +1,381 @@
+"""Places of a chain that a device delivered and head office has no longer: it was restored from an earlier backup.
+
+The device says so itself, under its signature: it waits for fewer receipts than packets are missing here, or shows a
+packet behind a gap. Then, in the transaction of that batch, an alarm names the places, and the device is asked to send
+all of them again; what it still has comes back by itself. What it has purged does not, and the chain would wait for it
+for ever. So two people may put on record that those places are gone, once the device has answered and has shown
+where its own packets begin. Only then, and over those places alone, does the chain go on with the next authentic
+packet, whose signed ``prev_hash`` says what stood before it.
+
+Nothing is closed by that. Until the chain goes on a missing packet is taken as if nothing had been said; afterwards by
+its digest, as its successor names it: from a stick, from a disk that was found again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from head_office import audit, commands
+from head_office.commands import CommandState
+from head_office.custody import Alarm, LaneKey, Place, alarm
+from head_office.errors import HeadOfficeError
+from head_office.ledger.base import Ledger, Row, Transaction
+from head_office.moment import Clock, to_ms
+from head_office.quarantine import NothingAskedError, SecondPersonError
+from sync.checkpoint import Checkpoint, LaneState
+from sync.commands import RESEND_AT_MOST, Resend
+from sync.envelope import Lane
+
+PROGRAM = "program"
+NOT_HERE_ANY_MORE = "purged"
+"""The device's reason for sending none of the places again: the one refusal that answers the question."""
+
+
+class MissingState(StrEnum):
+    """How far it has come with some missing places."""
+
+    ASKED_AGAIN = "asked_again"
+    """The device has not said yet what it still has."""
+    NOT_ASKED = "not_asked"
+    """Our question was withdrawn, or the device could do nothing with it: it has to be asked once more."""
+    NOT_ON_DEVICE = "not_on_device"
+    """It has answered, and its own packets begin behind these places: two people may declare them gone."""
+    GONE = "gone"
+    """Declared so; the chain goes on with the device's next packet."""
+    WENT_ON = "went_on"
+    """The chain has gone on without them."""
+    CAME_AGAIN = "came_again"
+    """The device still had them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A chain of which the device has delivered more than is here, as one batch shows it."""
+
+    waits_for: int
+    """Where the chain stands here."""
+    delivered: int
+    """So many of its places the device no longer waits for, by its own count; below ``waits_for``: no word of it."""
+    begins: int | None
+    """The lowest place the device still has, where the batch shows it."""
+
+
+class NoSuchPlacesError(HeadOfficeError):
+    """No missing places have that number, or they are missing no longer."""
+
+    code = "no_such_places"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"no places are missing under number {number}; `mpos-head-office places list` shows which are")
+
+
+class StillOnDeviceError(HeadOfficeError):
+    """The device has not said that it no longer has them."""
+
+    code = "still_on_device"
+
+
+def chains_behind(
+    states: tuple[LaneState, ...], waits_for: Mapping[tuple[Lane, bytes], int], gaps: Mapping[tuple[Lane, bytes], int]
+) -> dict[tuple[Lane, bytes], Behind]:
+    """Which of the announced chains have come further on the device than here.
+
+    ``waits_for`` has where each stands here, ``gaps`` the lowest packet that was shown behind a gap.
+    """
+    growing = {state.lane: state for state in states}  # the last one of each lane
+    found = {}
+    for state in states:
+        chain = (state.lane, state.epoch)
+        here, gap = waits_for.get(chain), gaps.get(chain)
+        if here is None:
+            continue
+        # What waits is counted with the chain that grows, whichever chain of the lane it is in.
+        counted = growing[state.lane] is state
+        delivered = state.next_seq - 1 - state.depth if counted else 0
+        begins = state.next_seq if counted and state.depth == 0 else gap
+        if delivered >= here or gap is not None:
+            found[chain] = Behind(here, delivered, begins)
+    return found
+
+
+def notice(
+    tx: Transaction,
+    checkpoint: Checkpoint,
+    behind: Mapping[tuple[Lane, bytes], Behind],
+    now_ms: int,
+    *,
+    carried: bool,
+) -> None:
+    """Take in what a batch says of missing places, in its transaction and behind its commands.
+
+    ``carried``: it came as a file. Files may come in another order than they were written, so that a gap in one of
+    them says nothing; and the first packet of one is the device's lowest only if its own count says so, too.
+    """
+    ends = {(state.lane, state.epoch): state for state in checkpoint.lanes}
+    for chain, one in behind.items():
+        key = LaneKey(checkpoint.device_id, *chain)
+        # A packet may stand behind what its own checkpoint says: whoever signs both can contradict himself.
+        last = max(ends[chain].next_seq, one.begins or 0) - 1
+        begins = one.begins
+        if carried and begins is not None and begins > one.delivered + 1:
+            begins = None
+        row = _open(tx, key, one.waits_for)
+        if row is None:
+            up_to = max(one.delivered, 0 if carried or one.begins is None else one.begins - 1)
+            if up_to >= one.waits_for:
+                _begin(tx, Place(key, one.waits_for), up_to, last, now_ms)
+        elif row["confirmed_at"] is None and begins is not None and _state_of_question(tx, row) is CommandState.DONE:
+            _shown(tx, row, begins - 1, last, now_ms)
+
+
+def is_known(read: commands.Read, key: LaneKey, waits_for: int) -> bool:
+    """Whether the places a chain waits for are known to be missing, so that an idle poll says nothing new."""
+    return bool(read(OPEN, (key.device_id, key.lane, key.epoch, waits_for)))
+
+
+def are_gone(tx: Transaction, key: LaneKey, first: int, last: int) -> bool:
+    """Whether two people have put on record that all these places are gone."""
+    rows = tx.execute(
+        "SELECT 1 FROM missing_places WHERE device_id = ? AND lane = ? AND epoch = ? AND first_seq <= ?"
+        " AND last_seq >= ? AND confirmed_at IS NOT NULL",
+        (key.device_id, key.lane, key.epoch, first, last),
+    )
+    return bool(rows)
+
+
+def went_on(tx: Transaction, successor: Place, receipt_no: int, now_ms: int) -> None:
+    """The chain goes on behind missing places with this packet."""
+    key = successor.key
+    tx.execute(
+        "UPDATE missing_places SET went_on_at = ?, went_on_with = ? WHERE device_id = ? AND lane = ? AND epoch = ?"
+        " AND first_seq < ? AND last_seq >= ? AND confirmed_at IS NOT NULL",
+        (now_ms, receipt_no, key.device_id, key.lane, key.epoch, successor.seq, successor.seq - 1),
+    )
+
+
+OPEN = (
+    "SELECT * FROM missing_places WHERE device_id = ? AND lane = ? AND epoch = ? AND last_seq >= ?"
+    " ORDER BY missing_no DESC LIMIT 1"
+)
+
+
+def _open(tx: Transaction, key: LaneKey, waits_for: int) -> Row | None:
+    rows = tx.execute(OPEN, (key.device_id, key.lane, key.epoch, waits_for))
+    return rows[0] if rows else None
+
+
+def _begin(tx: Transaction, place: Place, last: int, end: int, now_ms: int) -> None:
+    """Missing from ``place`` to ``last``; ``end`` is the last place of the chain."""
+    key, first = place.key, place.seq
+    asked_up_to = min(end, first + RESEND_AT_MOST - 1)
+    question = _ask_device(tx, key, first, asked_up_to, now_ms)
+    tx.execute(
+        "INSERT INTO missing_places (device_id, lane, epoch, first_seq, last_seq, noticed_at, resend_id, asked_up_to)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (key.device_id, key.lane, key.epoch, first, last, now_ms, question, asked_up_to),
+    )
+    alarm(tx, Alarm.PLACES_MISSING, place, now_ms, last_seq=last)
+
+
+def _ask_device(tx: Transaction, key: LaneKey, first: int, last: int, now_ms: int) -> bytes:
+    body = Resend(lane=key.lane, epoch=key.epoch, first_seq=first, last_seq=last)
+    return commands.queue(tx, key.device_id, body, now_ms=now_ms, by=PROGRAM)
+
+
+def _shown(tx: Transaction, row: Row, last: int, end: int, now_ms: int) -> None:
+    """The device has answered, and its packets begin behind ``last``."""
+    key = LaneKey(row["device_id"], Lane(row["lane"]), bytes(row["epoch"]))
+    if last > row["asked_up_to"]:
+        # More than one command may name; what lies behind it could still be here.
+        first = row["asked_up_to"] + 1
+        asked_up_to = min(end, first + RESEND_AT_MOST - 1)
+        question = _ask_device(tx, key, first, asked_up_to, now_ms)
+        tx.execute(
+            "UPDATE missing_places SET resend_id = ?, asked_up_to = ?, last_seq = ?, shown_at = NULL,"
+            " asked_by = NULL, asked_at = NULL, reason = NULL WHERE missing_no = ?",
+            (question, asked_up_to, last, row["missing_no"]),
+        )
+    elif row["shown_at"] is None or last != row["last_seq"]:
+        # Whoever asked had other places before his eyes.
+        tx.execute(
+            "UPDATE missing_places SET last_seq = ?, shown_at = ?, asked_by = NULL, asked_at = NULL, reason = NULL"
+            " WHERE missing_no = ?",
+            (last, now_ms, row["missing_no"]),
+        )
+
+
+def _state_of_question(tx: Transaction, row: Row) -> CommandState | None:
+    """What became of the command to send again: DONE where the device answered it, None where it answers no more."""
+    found = tx.execute("SELECT state, reason FROM commands WHERE command_id = ?", (row["resend_id"],))
+    return _answer(found[0]["state"], found[0]["reason"]) if found else None
+
+
+def _answer(state: str | None, reason: str | None) -> CommandState | None:
+    if state == CommandState.REFUSED:
+        return CommandState.DONE if reason == NOT_HERE_ANY_MORE else None
+    return None if state is None else CommandState(state)
+
+
+LISTED = (
+    "SELECT m.*, l.next_seq, l.frozen_reason, c.state AS question, c.reason AS refused,"
+    " (SELECT count(*) FROM stand_ins s WHERE s.device_id = m.device_id AND s.lane = m.lane AND s.epoch = m.epoch"
+    "  AND s.seq BETWEEN m.first_seq AND m.last_seq) AS still_gone"
+    " FROM missing_places m LEFT JOIN lanes l ON l.device_id = m.device_id AND l.lane = m.lane AND l.epoch = m.epoch"
+    " LEFT JOIN commands c ON c.command_id = m.resend_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Some places of one chain, and what was done about them."""
+
+    number: int
+    device_id: str
+    lane: Lane
+    epoch: bytes
+    first: int
+    last: int
+    state: MissingState
+    asked_up_to: int
+    """The device was asked to send again from the first of them up to here."""
+    noticed_at_ms: int
+    still_gone: int
+    """Places that are empty to this day, once the chain has gone on."""
+    reason: str | None
+    asked_by: str | None
+    asked_at_ms: int | None
+    confirmed_by: str | None
+    confirmed_at_ms: int | None
+    went_on_at_ms: int | None
+    went_on_with: int | None
+    """Receipt number of the packet the chain went on with."""
+
+
+def _from(row: Row) -> Missing:
+    over = row["next_seq"] is None or row["next_seq"] > row["last_seq"]
+    if row["went_on_at"] is not None:
+        state = MissingState.WENT_ON
+    elif over:
+        state = MissingState.CAME_AGAIN
+    elif row["confirmed_at"] is not None:
+        state = MissingState.GONE
+    elif row["shown_at"] is not None and _answer(row["question"], row["refused"]) is CommandState.DONE:
+        state = MissingState.NOT_ON_DEVICE
+    elif _answer(row["question"], row["refused"]) is None:
+        state = MissingState.NOT_ASKED
+    else:
+        state = MissingState.ASKED_AGAIN
+    return Missing(
+        number=row["missing_no"],
+        device_id=row["device_id"],
+        lane=Lane(row["lane"]),
+        epoch=bytes(row["epoch"]),
+        first=row["first_seq"] if over else max(row["first_seq"], row["next_seq"]),
+        last=row["last_seq"],
+        state=state,
+        asked_up_to=row["asked_up_to"],
+        noticed_at_ms=row["noticed_at"],
+        still_gone=row["still_gone"],
+        reason=row["reason"],
+        asked_by=row["asked_by"],
+        asked_at_ms=row["asked_at"],
+        confirmed_by=row["confirmed_by"],
+        confirmed_at_ms=row["confirmed_at"],
+        went_on_at_ms=row["went_on_at"],
+        went_on_with=row["went_on_with"],
+    )
+
+
+class MissingPlaces:
+    """What two people do about missing places; each step is an act on record, and no row is ever deleted."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger, self._clock = ledger, clock
+
+    def listed(self) -> list[Missing]:
+        """All of them, those of years ago as well; oldest first."""
+        return [_from(row) for row in self._ledger.read(f"{LISTED} ORDER BY m.missing_no")]
+
+    def ask(self, number: int, reason: str, *, by: str) -> Missing:
+        """One person wants them declared gone.
+
+        Raises NoSuchPlacesError; NothingAskedError when somebody has asked already; StillOnDeviceError while the
+        device has not answered. Where our question to it was lost it is asked once more.
+        """
+        now_ms = to_ms(self._clock())
+        with self._ledger.transaction() as tx:
+            found = _locked(tx, number)
+            if found.state is MissingState.NOT_ASKED:
+                key = LaneKey(found.device_id, found.lane, found.epoch)
+                up_to = min(max(found.last, found.asked_up_to), found.first + RESEND_AT_MOST - 1)
+                tx.execute(
+                    "UPDATE missing_places SET resend_id = ?, asked_up_to = ?, shown_at = NULL WHERE missing_no = ?",
+                    (_ask_device(tx, key, found.first, up_to, now_ms), up_to, number),
+                )
+            elif found.state is MissingState.NOT_ON_DEVICE:
+                if found.asked_by is not None:
+                    raise NothingAskedError(f"{found.asked_by} has asked already; somebody else confirms or withdraws")
+                tx.execute(
+                    "UPDATE missing_places SET reason = ?, asked_by = ?, asked_at = ? WHERE missing_no = ?",
+                    (reason, by, now_ms, number),
+                )
+                _record(tx, found, "places_gone_asked", by=by, now_ms=now_ms)
+        if found.state is not MissingState.NOT_ON_DEVICE:
+            raise StillOnDeviceError(
+                f"{found.device_id} was asked to send {found.lane.value} {found.first} to {found.last} again and has"
+                " not shown yet that it no longer has them; wait for its next round"
+            )
+        return found
+
+    def confirm(self, number: int, *, by: str) -> Missing:
+        """A second person agrees: from now on they are gone.
+
+        Raises NoSuchPlacesError, NothingAskedError, SecondPersonError, StillOnDeviceError.
+        """
+        now_ms = to_ms(self._clock())
+        with self._ledger.transaction() as tx:
+            found = _locked(tx, number)
+            if found.asked_by is None or found.state is MissingState.GONE:
+                raise NothingAskedError(f"nobody has asked to declare the places of number {number} gone")
+            if found.asked_by == by:
+                raise SecondPersonError(by)
+            if found.state is not MissingState.NOT_ON_DEVICE:
+                raise StillOnDeviceError(f"{found.device_id} has not shown that it no longer has them")
+            tx.execute(
+                "UPDATE missing_places SET confirmed_by = ?, confirmed_at = ? WHERE missing_no = ?",
+                (by, now_ms, number),
+            )
+            _record(tx, found, "places_gone_confirmed", by=by, now_ms=now_ms)
+        return found
+
+    def withdraw(self, number: int, *, by: str) -> None:
+        """Take back what was asked, and not yet confirmed. Raises NoSuchPlacesError, NothingAskedError."""
+        now_ms = to_ms(self._clock())
+        with self._ledger.transaction() as tx:
+            found = _locked(tx, number)
+            if found.asked_by is None or found.state is MissingState.GONE:
+                raise NothingAskedError(f"nothing is asked for the places of number {number}")
+            tx.execute(
+                "UPDATE missing_places SET reason = NULL, asked_by = NULL, asked_at = NULL WHERE missing_no = ?",
+                (number,),
+            )
+            _record(tx, found, "places_gone_withdrawn", by=by, now_ms=now_ms)
+
+
+def _locked(tx: Transaction, number: int) -> Missing:
+    """The places of a number that are missing still; their device is held until the transaction ends."""
+    rows = tx.execute("SELECT device_id FROM missing_places WHERE missing_no = ?", (number,))
+    if not rows:
+        raise NoSuchPlacesError(number)
+    tx.lock_device(rows[0]["device_id"])
+    found = _from(tx.execute(f"{LISTED} WHERE m.missing_no = ?", (number,))[0])
+    if found.state in (MissingState.WENT_ON, MissingState.CAME_AGAIN):
+        raise NoSuchPlacesError(number)
+    return found
+
+
+def _record(tx: Transaction, found: Missing, act: str, *, by: str, now_ms: int) -> None:
+    audit.record(
+        tx, at_ms=now_ms, who=by, act=act, device_id=found.device_id, lane=found.lane.value, epoch=found.epoch.hex(),
+        first=found.first, last=found.last,
+    )  # fmt: skip
