@@ -6,8 +6,10 @@ reader. Which reader and which scanner is decided in ``wiring``; here they are i
 
 import contextlib
 import dataclasses
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from drivers.card.base import CardReader
 from drivers.card.ektp.read import ReadStep, read_card
@@ -15,7 +17,7 @@ from drivers.card.ektp.record import CardRecord
 from drivers.card.ektp.sam_secrets import SamSecrets
 from drivers.card.emrtd.mrz import MrzKey
 from drivers.card.emrtd.read import PassportRecord, PassportStep, read_passport
-from drivers.card.errors import NoCardError
+from drivers.card.errors import CardRemovedError, NoCardError
 from drivers.card.pair import connected_pair
 from drivers.errors import DeviceError, DeviceNotFoundError
 from drivers.scanner.base import FingerImage, PlaceAgain, Scanner, ScannerInfo, ScannerSource, ScannerState
@@ -23,9 +25,19 @@ from mpos_agent.capture.auto_capture import AutoCapture
 from mpos_agent.capture.guidance import Guidance, Tell
 from mpos_agent.errors import ClaimBusyError, StoppingError
 
+log = logging.getLogger(__name__)
+
+_Record = TypeVar("_Record")
+_Step = TypeVar("_Step")
+
 _POSITIONS = range(1, 11)
 # How soon a wait notices that it is to stop: short enough for a person, long enough to cost nothing.
 _SLICE_S = 0.5
+# A card that is laid down enters the field, leaves it and settles. One that was exchanged for another within the
+# 0.4 s between two looks of pcscd shows the same: the first command fails, a look later it is there.
+_SETTLED_S = 0.5
+_BACK_WITHIN_S = 1.0
+_NOTHING_READ_YET = (ReadStep.OPEN_SAM, ReadStep.SELECT, PassportStep.SELECT)
 
 
 def _unheard(_guidance: Guidance) -> None:
@@ -104,8 +116,12 @@ class CardStation:
             secrets = self._secrets()
             card_reader, sam_reader = self._pair()
             self._wait(card_reader, stop)
-            with connected_pair(card_reader, sam_reader) as (card, sam):
-                return read_card(card, sam, secrets, progress)
+
+            def read(progress: Callable[[ReadStep], None]) -> CardRecord:
+                with connected_pair(card_reader, sam_reader) as (card, sam):
+                    return read_card(card, sam, secrets, progress)
+
+            return _once_it_lies_still(card_reader, read, progress, stop)
 
     def read_passport(
         self, key: MrzKey, progress: Callable[[PassportStep], None], stop: threading.Event
@@ -113,10 +129,15 @@ class CardStation:
         """Wait for a passport and read it, without a SAM; the record is the caller's to wipe. As :meth:`read`."""
         with _held(self._in_use, "the card reader is in use"):
             self._interrupted.clear()
+            stop = AnyOf(stop, self._interrupted, self._closing)
             reader = self._alone()
-            self._wait(reader, AnyOf(stop, self._interrupted, self._closing))
-            with reader.connect() as card:
-                return read_passport(card, key, progress)
+            self._wait(reader, stop)
+
+            def read(progress: Callable[[PassportStep], None]) -> PassportRecord:
+                with reader.connect() as card:
+                    return read_passport(card, key, progress)
+
+            return _once_it_lies_still(reader, read, progress, stop)
 
     @property
     def in_use(self) -> bool:
@@ -139,6 +160,29 @@ class CardStation:
             if reader.wait_for_card(_SLICE_S):
                 return
         raise NoCardError(reader.name, "wait for a card")
+
+
+def _once_it_lies_still(
+    reader: CardReader,
+    read: Callable[[Callable[[_Step], None]], _Record],
+    progress: Callable[[_Step], None],
+    stop: threading.Event,
+) -> _Record:
+    """Read; a second time, from the start, where the card left before it gave anything and is back a moment later."""
+    told: list[_Step] = []
+
+    def tell(step: _Step) -> None:
+        told.append(step)
+        progress(step)
+
+    try:
+        return read(tell)
+    except (CardRemovedError, NoCardError) as error:
+        begun = any(step not in _NOTHING_READ_YET for step in told)
+        if begun or stop.wait(_SETTLED_S) or not reader.wait_for_card(_BACK_WITHIN_S):
+            raise
+        log.info("read again, the card did not lie still: %s", error)
+    return read(progress)
 
 
 class FingerStation:

@@ -1,11 +1,14 @@
 """What every test may ask for: the shared data, the real pcscd, the network file."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+EMPTY_WITHIN_S = 20.0
+"""pcscd looks at its slots every 0.4 s; on a loaded machine later."""
 
 
 @pytest.fixture(scope="session")
@@ -17,11 +20,21 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def pcscd() -> None:
-    """The real pcscd with the virtual reader, in a private namespace (``make test`` provides it)."""
+    """The real pcscd with the virtual reader, in a private namespace (``make test`` provides it), its slots empty.
+
+    It looks at them only every so often: a card laid down before it has seen that the one of the test before left is
+    taken for that one, and the first command to it fails.
+    """
     if os.environ.get("MPOS_PRIVATE_PCSCD") != "1":
         pytest.skip("no private pcscd: run the tests with `make test` (needs pcscd, vsmartcard-vpcd and namespaces)")
+    from drivers.card.pcsc import PcscSlots
+
+    slots, end = PcscSlots(), time.monotonic() + EMPTY_WITHIN_S
+    while slots.with_cards(slots.names(), 0.0):
+        assert time.monotonic() < end, "a card of another test still lies on the reader"
+        time.sleep(0.05)
 
 
 @pytest.hookimpl(tryfirst=True)  # before the workers read the groups

@@ -12,13 +12,14 @@ import pytest
 
 from drivers.card.base import CardReader
 from drivers.card.ektp.read import ReadStep
-from drivers.card.errors import NoCardError, SamMissingError
+from drivers.card.errors import CardRemovedError, NoCardError, SamMissingError
 from drivers.card.socket_reader import SocketReader
 from drivers.card.virtual import invented
 from drivers.card.virtual.card import VirtualEktp
+from drivers.card.virtual.faults import Faults
 from drivers.card.virtual.person import synthetic_person
 from drivers.card.virtual.sam import VirtualSam
-from drivers.card.virtual.served import SocketSlot
+from drivers.card.virtual.served import VPCD_SAM_PORT, SocketSlot, VpcdSlot
 from drivers.errors import DeviceError, DeviceNotFoundError, DeviceRemovedError, ServiceDownError
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerSource, ScannerState
 from drivers.scanner.discovery import Wanted, find_scanners
@@ -64,6 +65,102 @@ def test_a_card_laid_down_is_read_once(tmp_path: Path, slots: tuple[SocketSlot, 
     assert steps[0] is ReadStep.OPEN_SAM
     assert steps == sorted(steps, key=lambda step: step.fraction)
     record.wipe()
+
+
+class SettlingReader(SocketReader):
+    """A reader at which the hand that tore the card away lays it back ``back`` times."""
+
+    def __init__(self, path: Path, slot: SocketSlot, back: int) -> None:
+        super().__init__(path)
+        self._slot, self._back = slot, back
+
+    def wait_for_card(self, timeout_s: float) -> bool:
+        if not self._slot.inserted and self._back:
+            self._back -= 1
+            self._slot.insert()
+        return super().wait_for_card(timeout_s)
+
+
+def restless(tmp_path: Path, slot: SocketSlot, back: int) -> CardStation:
+    """The station over a reader at which the card is laid down ``back`` times in all."""
+    card, sam, secrets = (
+        SettlingReader(tmp_path / "card.sock", slot, back),
+        SocketReader(tmp_path / "sam.sock"),
+        invented.sam_secrets(),
+    )
+    return CardStation(
+        pair=lambda: (card, sam),
+        alone=lambda: card,
+        secrets=lambda: secrets,
+        wait_s=1.0,
+        closing=threading.Event(),
+    )
+
+
+def torn_at(command: int) -> VirtualEktp:
+    """A card that leaves the field once, over its n-th command."""
+    return VirtualEktp(synthetic_person(1, None, None), faults=Faults(tear_at=command))
+
+
+def test_a_card_that_does_not_lie_still_yet_is_read_all_the_same(
+    tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]
+) -> None:
+    """It left the field while the hand still held it, before it gave anything: nobody lays it down a second time."""
+    slots[0].insert(torn_at(1))
+    slots[0].remove()
+    steps: list[ReadStep] = []
+    record = restless(tmp_path, slots[0], 2).read(steps.append, threading.Event())
+    assert record.biodata.name == "PESERTA UJI SATU"
+    assert steps[:4] == [ReadStep.OPEN_SAM, ReadStep.SELECT, ReadStep.OPEN_SAM, ReadStep.SELECT]
+    record.wipe()
+
+
+def test_a_card_taken_away_at_once_is_told_as_that(tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]) -> None:
+    """It is not waited for longer than a card needs to settle."""
+    slots[0].insert(torn_at(1))
+    slots[0].remove()
+    with pytest.raises(CardRemovedError):
+        restless(tmp_path, slots[0], 1).read(lambda _step: None, threading.Event())
+
+
+def test_a_card_lifted_over_its_contents_is_not_read_again_by_itself(
+    tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]
+) -> None:
+    """Somebody took it away: whether it may be read again is the operator's to say."""
+    slots[0].insert(torn_at(12))
+    slots[0].remove()
+    steps: list[ReadStep] = []
+    with pytest.raises(CardRemovedError):
+        restless(tmp_path, slots[0], 2).read(steps.append, threading.Event())
+    assert steps.count(ReadStep.OPEN_SAM) == 1
+
+
+@pytest.mark.pcsc
+@pytest.mark.usefixtures("pcscd")
+def test_a_card_exchanged_faster_than_pcscd_looks_is_read() -> None:
+    """pcscd takes the second card for the first one, and its first command fails: the second one is read."""
+    from drivers.card.pcsc import PcscReader
+
+    card, sam = PcscReader("Virtual PCD 00 00"), PcscReader("Virtual PCD 00 01")
+    secrets = invented.sam_secrets()
+    stations = CardStation(
+        pair=lambda: (card, sam), alone=lambda: card, secrets=lambda: secrets, wait_s=10, closing=threading.Event()
+    )
+    in_slot = VpcdSlot(VirtualSam(), port=VPCD_SAM_PORT)
+    first, second = (VpcdSlot(VirtualEktp(synthetic_person(number, None, None))) for number in (1, 2))
+    in_slot.insert()
+    first.insert()
+    try:
+        assert sam.wait_for_card(10.0)
+        assert card.wait_for_card(10.0)
+        first.remove()
+        second.insert()
+        record = stations.read(lambda _step: None, threading.Event())
+        assert record.biodata.name == "PESERTA UJI DUA"
+        record.wipe()
+    finally:
+        for slot in (first, second, in_slot):
+            slot.remove()
 
 
 def test_nobody_lays_a_card_down(tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]) -> None:
