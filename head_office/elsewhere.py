@@ -84,7 +84,10 @@ def _verdict(tx: Transaction, device_id: str, packet: Checked) -> PacketVerdict:
     )
 
 
-def move_to(device_id: str, url: str) -> Command:
-    """The command to go there; always with the same id, so that hearing it often is hearing it once."""
-    command_id = hashlib.sha256(f"move\0{device_id}\0{url}".encode()).digest()[:COMMAND_ID_BYTES]
+def move_to(device_id: str, url: str, moves: int) -> Command:
+    """The command to go there; always with the same id, so that hearing it often is hearing it once.
+
+    ``moves`` counts the hand-overs: a device that was there, came back and is to go again has another order to obey.
+    """
+    command_id = hashlib.sha256(f"move\0{device_id}\0{moves}\0{url}".encode()).digest()[:COMMAND_ID_BYTES]
     return wire.make(command_id, wire.Move(url=url))

@@ -22,7 +22,7 @@ from head_office.device_registry import DeviceRegistry, DeviceState
 from head_office.errors import DeviceBlockedError, RefusedError
 from head_office.heard import Heard, note_of
 from head_office.keys.trust import for_device
-from head_office.ledger.base import LOCK_DEVICE, Answers, Ledger, Question, Transaction
+from head_office.ledger.base import LOCK_DEVICE, Answers, Ledger, Question, Row, Transaction
 from head_office.moment import Clock, from_ms, to_ms
 from head_office.round import Round
 from head_office.signing_keys import SigningKeys
@@ -130,10 +130,10 @@ class Ingest:
                     leave()  # What is left is the flush.
 
             def take_in(tx: Transaction, known: Answers) -> Answer:
-                (row, *_), lanes, orders = known[0] or [None], known[1], known[2]
+                row, lanes, orders = (known[0] or (None,))[0], known[1], known[2]
                 if row is not None and row["state"] == DeviceState.MOVED:
                     verdicts, heads, may_go = elsewhere.answer(tx, checkpoint, packets)
-                    return Answer(verdicts, heads, self._move(device_id, row["state_reason"], may_go), stored=False)
+                    return Answer(verdicts, heads, self._move(row, may_go), stored=False)
                 if row is None or row["state"] != DeviceState.ACTIVE:
                     raise DeviceBlockedError(device_id)
                 if not carried:
@@ -179,10 +179,12 @@ class Ingest:
         )
         return reply.sign(receipt, signer)
 
-    def _move(self, device_id: str, name: str, may_go: bool) -> tuple[Command, ...]:
-        """The command to go to the cluster of that name, once nothing keeps the device here."""
-        there = None if self._clusters is None else self._clusters.named(name)
-        return (elsewhere.move_to(device_id, there.url),) if there is not None and may_go else ()
+    def _move(self, device: Row, may_go: bool) -> tuple[Command, ...]:
+        """The command to go to the cluster that has the device now, once nothing keeps it here."""
+        there = None if self._clusters is None else self._clusters.named(device["state_reason"])
+        if there is None or not may_go:
+            return ()
+        return (elsewhere.move_to(device["device_id"], there.url, device["moves"]),)
 
     def _idle(self, checkpoint: Checkpoint, now_ms: int) -> Answer | None:
         """The answer to a device that brings nothing and says nothing new; None when there is something to write."""

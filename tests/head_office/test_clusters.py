@@ -381,6 +381,18 @@ def test_a_device_comes_back_with_its_chain_as_it_stands_there(sites: tuple[Site
     ]
 
 
+def test_the_second_way_to_a_cluster_is_another_order_than_the_first(sites: tuple[Site, Site]) -> None:
+    """There, back and there again: a device that carries out an id once would never go the second time."""
+    west, east = sites
+    device = west.device()
+    orders = []
+    for here, there in ((west, east), (east, west), (west, east)):
+        there.take_over(here.hand_over(device))
+        orders += here.receive(device).commands
+    assert [wire.read(order) for order in (orders[0], orders[2])] == [wire.Move(url=EAST.url)] * 2
+    assert len({order.id for order in orders}) == 3
+
+
 def test_an_old_hand_over_file_is_refused(sites: tuple[Site, Site]) -> None:
     """There, back and there again; the first file lies about, and its chain is a year old."""
     west, east = sites
