@@ -9,7 +9,7 @@ import dataclasses
 import datetime
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -59,7 +59,7 @@ from sync.edge.frozen_lanes import FrozenLane
 from sync.edge.identity_orders import Denied
 from sync.edge.marks import Room
 from sync.edge.outbox import NewChain, Outbox
-from sync.edge.outbox_row import OutboxRow
+from sync.edge.outbox_row import OutboxRow, RowState
 from sync.edge.receipts import Receipts
 from sync.edge.stick import Exported, Position, ReceiptTaken, Stick
 from sync.edge.uploader import RoundResult
@@ -100,7 +100,20 @@ class SentDocument:
     accepted: int
     """Parts head office has signed for."""
     held: int
-    """Parts set apart at head office, or refused by it."""
+    """Parts stored at head office and set apart there."""
+    refused: int
+    """Parts head office did not take and never will as they are; they are kept here."""
+
+    @classmethod
+    def of(cls, sent: Sent, rows: Sequence[OutboxRow]) -> "SentDocument":
+        """From the rows of those parts that are in the queue."""
+        return cls(
+            sent=sent,
+            queued=len(rows),
+            accepted=sum(row.verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE) for row in rows),
+            held=sum(row.verdict is Verdict.QUARANTINED for row in rows),
+            refused=sum(row.state is RowState.DEAD for row in rows),
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -663,10 +676,7 @@ class Agent:
         found = [
             self._parts.outbox.find(packet_id(UUID(claim_id), one.index, part)) for part in range(1, one.parts + 1)
         ]
-        rows = [row for row in found if row is not None]
-        settled = [row.verdict for row in rows if row.verdict is not None]
-        taken = sum(verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE) for verdict in settled)
-        return SentDocument(sent=one, queued=len(rows), accepted=taken, held=len(settled) - taken)
+        return SentDocument.of(one, [row for row in found if row is not None])
 
     def slip(self, claim_id: str) -> tuple[Captured, OutboxRow | None]:
         """The slip of a queued claim, and its row in the queue with the receipt; NotFoundError."""

@@ -38,6 +38,8 @@ class LastRound:
     sent: int = 0
     accepted: int = 0
     held: int = 0
+    left: int = 0
+    """Of what was sent, what head office did not take: it is still here and goes again."""
     next_at: datetime.datetime | None = None
 
 
@@ -163,6 +165,7 @@ class SyncWorker:
             sent=result.sent,
             accepted=len(result.acked) - result.quarantined,
             held=result.quarantined,
+            left=result.left,
             next_at=result.next_at,
         )
         repeated = problem is not None and before.problem is not None and before.problem.code == problem.code
@@ -177,6 +180,7 @@ class SyncWorker:
             bytes=result.sent_bytes,
             accepted=last.accepted,
             quarantined=result.quarantined,
+            left=result.left,
             refused=result.dead,
         )
         return last

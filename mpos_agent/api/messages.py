@@ -249,6 +249,8 @@ class SyncReply(Message):
     sent: int
     accepted: int
     held: int
+    left: int
+    """Of what was sent, what head office did not take: it is still here and goes again."""
     next_round_s: float | None
 
 
@@ -577,7 +579,9 @@ class SentDocumentReply(Message):
     parts_accepted: int
     """Signed for by head office."""
     parts_held: int
-    """Stored at head office and set apart there, or refused by it."""
+    """Stored at head office and set apart there."""
+    parts_refused: int
+    """Not stored there, and never will be as they are: kept here for a technician."""
 
 
 class SentDocumentsReply(Message):

@@ -233,6 +233,7 @@ def last_round(last: LastRound, now: datetime.datetime) -> SyncReply:
         sent=last.sent,
         accepted=last.accepted,
         held=last.held,
+        left=last.left,
         next_round_s=max(0.0, (last.next_at - now).total_seconds()) if last.next_at else None,
     )
 
@@ -290,6 +291,7 @@ def sent_document(one: SentDocument) -> SentDocumentReply:
         parts_queued=one.queued,
         parts_accepted=one.accepted,
         parts_held=one.held,
+        parts_refused=one.refused,
     )
 
 

@@ -8,7 +8,7 @@ from rich.markup import escape, render
 from rich.table import Column, Table
 
 from mpos_agent.cli.shell import DEFAULT_SETTINGS, ConfigOption, JsonOption, LangOption, Shell, TokenOption, ago
-from mpos_agent.cli.verdict import Standing, because, decision, standing
+from mpos_agent.cli.verdict import Standing, because, decision, not_all_taken, standing, waits_because
 from sync.envelope import Lane
 
 app = typer.Typer(help="The queue to head office.", invoke_without_command=True)
@@ -35,6 +35,8 @@ def outbox(
             problem = made["problem"]
             if problem:
                 shell.say(problem["text_id"], problem["text_en"], style="yellow")
+            elif made["left"]:
+                shell.say(*not_all_taken(made), style="yellow")
         queue = client.get("/v1/outbox", limit=limit)
     shell.give(queue)
     if shell.as_json:
@@ -131,4 +133,5 @@ def _answer(shell: Shell, row: Mapping[str, Any]) -> str:
         case Standing.REFUSED:
             return f"[red]{shell.both(f'ditolak: {because_id}', f'refused: {because_en}')}[/red]"
         case Standing.WAITING:
-            return escape(row["last_error"] or "-")
+            waits_id, waits_en = (escape(text) for text in waits_because(row))
+            return shell.both(waits_id, waits_en)

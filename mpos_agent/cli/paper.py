@@ -131,10 +131,14 @@ class Paper:
                 f"{one['parts_accepted']} dari {one['parts']} bagian",
                 f"{one['parts_accepted']} of {one['parts']} parts",
             )
+            if one["parts_held"]:
+                told = (f"{told[0]}, {one['parts_held']} ditahan", f"{told[1]}, {one['parts_held']} held")
+            if one["parts_refused"]:
+                told = (f"{told[0]}, {one['parts_refused']} ditolak", f"{told[1]}, {one['parts_refused']} refused")
             self._shell.say(
                 f"  {self._document(one['type'])}: {'di kantor pusat' if done else told[0]}",
                 f"{one['type']}: {'at head office' if done else told[1]}",
-                "green" if done else "yellow",
+                "green" if done else "red" if one["parts_refused"] else "yellow",
             )
 
     def findings(self, found: Iterable[Mapping[str, Any]], *, blocking: bool) -> None:

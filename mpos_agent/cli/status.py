@@ -17,6 +17,7 @@ from mpos_agent.cli.shell import (
     ago,
     error_text,
 )
+from mpos_agent.cli.verdict import not_all_taken
 from sync.edge.uploader import RoundOutcome
 
 _ROUNDS = {
@@ -123,4 +124,6 @@ def _waiting(shell: Shell, queue: Mapping[str, Any]) -> str:
 def _round(shell: Shell, last: Mapping[str, Any]) -> str:
     if last["problem"]:
         return error_text(shell, last["problem"])
+    if last["left"]:
+        return f"[yellow]{shell.both(*not_all_taken(last))}[/yellow]"
     return shell.both(*_ROUNDS.get(last["result"], ("belum ada", "none yet")))

@@ -4,6 +4,9 @@ import enum
 from collections.abc import Mapping
 from typing import Any
 
+from mpos_agent.outcomes import TABLE
+from sync.errors import Refusal
+
 _TWO_HISTORIES = ("mesin ini atau salinannya digandakan", "this machine was cloned or restored")
 _REASONS: Mapping[str, tuple[str, str]] = {
     "fork": _TWO_HISTORIES,
@@ -11,6 +14,39 @@ _REASONS: Mapping[str, tuple[str, str]] = {
     "lane_frozen": _TWO_HISTORIES,
     "bad_signature": ("isinya berubah sejak disegel", "its bytes changed after it was sealed"),
     "wrong_device": ("dari mesin lain", "of another machine"),
+}
+
+_SPOILT = (
+    "isinya rusak sejak disegel, dikirim bersama paket sesudahnya",
+    "spoilt since it was sealed, goes with the next",
+)
+_NOT_UNDERSTOOD = ("kantor pusat belum mengenal bentuknya", "head office does not know its form yet")
+_WAITING: Mapping[str, tuple[str, str]] = {
+    "gap": ("kantor pusat menunggu paket sebelumnya", "head office waits for one before it"),
+    "epoch_not_announced": ("antreannya belum dikenal kantor pusat", "head office has not heard of its chain yet"),
+    "successor_first": ("kantor pusat menunggu paket sesudahnya", "head office waits for the one after it"),
+    "unknown_key": ("kunci mesin ini belum dikenal kantor pusat", "head office does not know this machine's key yet"),
+    "other_cluster": ("mesin ini pindah ke server lain", "this machine moves to another server"),
+    "wrong_device": ("menyebut mesin lain", "names another machine"),
+    "other_bytes": ("jawaban untuk isi lain di nomor ini", "the answer was about other bytes in this place"),
+    "older_receipt": (
+        "tanda terima lebih lama dari permintaan ulang",
+        "the receipt is older than the request to send again",
+    ),
+    "not_in_receipt": ("tidak disebut dalam tanda terima", "not named in the receipt"),
+    "retry_later": ("kantor pusat minta dikirim lagi nanti", "head office asks for it again later"),
+    "unknown_version": _NOT_UNDERSTOOD,
+    "unknown_algorithm": _NOT_UNDERSTOOD,
+    "unknown_suite": _NOT_UNDERSTOOD,
+    "unknown_critical": _NOT_UNDERSTOOD,
+    "client_certificate_required": ("sertifikat mesin ini tidak sampai", "this machine's certificate did not arrive"),
+    "client_certificate_refused": ("sertifikat mesin ini tidak diterima", "this machine's certificate is not accepted"),
+    "client_certificate_expired": ("sertifikat mesin ini sudah berakhir", "this machine's certificate has run out"),
+    "keys_replaced": ("kunci mesin ini sudah diganti", "this machine's keys were replaced"),
+    "not_your_checkpoint": ("laporan mesin ini tidak diakui", "this machine's report is not accepted"),
+    "bad_request": ("permintaan tidak terbaca kantor pusat", "head office cannot read the request"),
+    "too_large": ("permintaan terlalu besar", "the request is too large"),
+    "storage_unavailable": ("kantor pusat belum dapat menyimpan", "head office cannot store at the moment"),
 }
 
 
@@ -39,6 +75,32 @@ def because(packet: Mapping[str, Any]) -> tuple[str, str]:
     reason = str(packet["reason"] or packet["verdict"] or "-")
     words = _REASONS.get(reason)
     return (reason, reason) if words is None else (f"{words[0]} ({reason})", f"{words[1]} ({reason})")
+
+
+def waits_because(packet: Mapping[str, Any]) -> tuple[str, str]:
+    """Why a packet waits, Indonesian and English, with the word it is looked up by in the manual."""
+    word = packet["last_error"]
+    if not word:
+        return "belum dikirim", "not sent yet"
+    trouble = TABLE.get(f"head_office_{word}")
+    if word in _WAITING:
+        text_id, text_en = _WAITING[word]
+    elif trouble is not None:
+        text_id, text_en = trouble.cause_id, trouble.cause_en
+    elif word in set(Refusal):
+        text_id, text_en = _SPOILT
+    else:
+        text_id, text_en = "belum diterima kantor pusat", "head office has not taken it yet"
+    return f"{text_id} ({word})", f"{text_en} ({word})"
+
+
+def not_all_taken(last: Mapping[str, Any]) -> tuple[str, str]:
+    """What is said of a round that reached head office and did not deliver everything."""
+    left, sent = last["left"], last["sent"]
+    return (
+        f"terhubung, tetapi {left} dari {sent} paket belum diterima: mpos-agent outbox",
+        f"reached, but {left} of {sent} packets not taken yet: mpos-agent outbox",
+    )
 
 
 _DECISIONS: Mapping[str, tuple[str, str, str]] = {

@@ -61,7 +61,7 @@ class RoundResult:
     """In custody since this round, quarantined ones included."""
     quarantined: int = 0
     left: int = 0
-    """Head office asked to send these again later."""
+    """Of what was sent, what is here still: asked for again later, or named by no verdict."""
     dead: int = 0
     receipt: Receipt | None = None
 
@@ -199,7 +199,9 @@ class Uploader:
         next_at = self._breaker.succeeded(now, receipt.content.next_poll_s)
         answer = self._receipts.take(receipt)
         settlement = answer.settlement
-        again_at = self._try_again_later(rows, settlement, now)
+        gone = {row.id for row in (*settlement.acked, *settlement.dead)}
+        kept = [row for row in rows if row.id not in gone]
+        again_at = self._try_again_later(kept, settlement, now)
         cause, detail = _two_histories(answer)
         more = bool(self._outbox.due(now, 1, most=1))
         return RoundResult(
@@ -211,15 +213,13 @@ class Uploader:
             sent_bytes=sent_bytes,
             acked=settlement.acked,
             quarantined=sum(row.verdict is Verdict.QUARANTINED for row in settlement.acked),
-            left=len(settlement.left),
+            left=len(kept),
             dead=len(settlement.dead),
             receipt=receipt.content,
         )
 
-    def _try_again_later(self, rows: Sequence[OutboxRow], settlement: Settlement, now: datetime) -> datetime:
+    def _try_again_later(self, kept: Sequence[OutboxRow], settlement: Settlement, now: datetime) -> datetime:
         """Postpone what was sent and is still ours; gives when the first of it is due again."""
-        gone = {row.id for row in (*settlement.acked, *settlement.dead)}
-        kept = [row for row in rows if row.id not in gone]
         first = datetime.max.replace(tzinfo=now.tzinfo)
         for row in kept:
             until = now + timedelta(seconds=delay_s(row.attempts + 1, self._draw()))
