@@ -17,13 +17,13 @@ class Writes:
 
     def __init__(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        for name in ("together", "transaction"):
+        for name in ("together", "together_after", "transaction"):
             monkeypatch.setattr(office.ledger, name, self._counted(getattr(office.ledger, name)))
         self._inside = False
 
     def _counted(self, inner: Any) -> Any:
         def call(*arguments: Any) -> Any:
-            # One engine's `together` uses its `transaction`.
+            # One of them may be made of another.
             outermost, self._inside = not self._inside, True
             self.count += outermost
             try:
