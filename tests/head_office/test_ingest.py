@@ -514,8 +514,8 @@ def test_a_device_that_only_asks_costs_no_flush(office: Office, monkeypatch: pyt
         raise AssertionError("a transaction for an idle poll")
 
     with monkeypatch.context() as patched:
-        patched.setattr(office.ledger, "together", refuse)
-        patched.setattr(office.ledger, "transaction", refuse)
+        for name in ("together", "together_after", "transaction"):
+            patched.setattr(office.ledger, name, refuse)
         for _ in range(5):
             office.clock.advance(seconds=10)
             receipt = office.receive(device)
