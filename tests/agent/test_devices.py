@@ -360,6 +360,22 @@ def test_of_several_scanners_the_one_that_can_be_used_is_used() -> None:
     assert good.scanner.expected == [2]
 
 
+def test_the_scanner_this_agent_holds_open_is_not_busy() -> None:
+    """Between two attempts it stays open, and the operating system calls it taken: by us. Another one really is."""
+    ours, other = AskingSource(path="1"), AskingSource(path="2", state=ScannerState.BUSY)
+    ours.scanner.info = ours.info
+    fingers = station_of(ours, other)
+    fingers.capture(1, threading.Event(), finger=2)
+    ours.info = dataclasses.replace(ours.info, state=ScannerState.BUSY)
+    assert [(info.path, info.state) for info in fingers.found()] == [
+        ("1", ScannerState.READY),
+        ("2", ScannerState.BUSY),
+    ]
+    fingers.close()
+    ours.info = dataclasses.replace(ours.info, state=ScannerState.BUSY)
+    assert {info.state for info in fingers.found()} == {ScannerState.BUSY}, "closed, it is somebody else's"
+
+
 def test_a_scanner_nobody_measured_gives_no_claim_a_picture() -> None:
     """The technician's test sees it raw; a claim is told what is missing."""
     fingers = station_of(AskingSource(calibration=None))

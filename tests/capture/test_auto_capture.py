@@ -125,6 +125,29 @@ def test_a_finger_that_is_pale_by_nature_is_taken_the_second_time(bench: Bench, 
     assert shows(bench.take(touches["grease"], touches["other_grease"]), touches["other_grease"])
 
 
+def test_a_scanner_that_triggers_on_grease_for_ever_ends_with_the_time(bench: Bench, touches: Touches) -> None:
+    """It gives a picture at once, whatever time it is given: the operator waits no longer than the attempt lasts."""
+    bench.take(touches["good"])
+    grease = [noisy(touches["grease"], seed) for seed in range(12)]
+    assert bench.take(*grease, timeout_s=3.0) is PlaceAgain.LEFTOVER
+    assert len(bench.scanner.given) == 3, "a second each"
+
+
+def test_stopping_ends_an_attempt_on_a_scanner_that_triggers_for_ever(bench: Bench, touches: Touches) -> None:
+    """The operator cancels while the glass is being cleaned: no further picture is asked for."""
+    bench.take(touches["good"])
+    grease = [noisy(touches["grease"], seed) for seed in range(12)]
+
+    def tell(guidance: Guidance) -> None:
+        if guidance is Guidance.CLEAN_GLASS:
+            bench.stop.set()
+
+    scanner = ScriptedScanner(grease, bench.clock, streams=False)
+    assert bench.auto.take(scanner, 30.0, bench.stop, tell) is PlaceAgain.NO_FINGER
+    assert len(scanner.given) == 1
+    assert scanner.left() == 0
+
+
 def test_the_same_finger_placed_again_is_a_new_touch(bench: Bench, touches: Touches) -> None:
     """Attempt after attempt with one finger: no placement is taken for what was left of the one before."""
     for name in ("good", "again", "third"):

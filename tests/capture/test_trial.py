@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from drivers.scanner.base import FingerImage, PlaceAgain
 from matcher import assess_quality
 from matcher.quality import Quality
-from mpos_agent.capture.trial import trial_of
+from mpos_agent.capture.trial import Preview, trial_of
 from tests.capture.glass import INFO
 
 
@@ -61,12 +62,32 @@ def test_what_is_shown_has_the_shape_of_the_finger_but_no_ridges(touches: Mappin
     assert (preview.width, preview.height) == (48, 46)
     shown = np.frombuffer(preview.greys, np.uint8).reshape(preview.height, preview.width)
     assert shown[20:26, 20:28].mean() < shown[:3, :3].mean() - 50, "the finger is darker than the bare corner"
-    again = cv2.resize(shown, (388, 374), interpolation=cv2.INTER_CUBIC).astype(np.float64)
-    real = touches["good"].astype(np.float64)
+    assert_no_ridges(preview, touches["good"])
 
-    def ridges(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(pixels - cv2.GaussianBlur(pixels, (0, 0), 8))[80:300, 80:300]
 
-    alike = np.corrcoef(ridges(again).ravel(), ridges(real).ravel())[0, 1]
-    assert abs(alike) < 0.15
-    assert ridges(again).std() < 0.12 * ridges(real).std()
+@pytest.mark.parametrize("side_mm", [10, 13])
+def test_a_small_sensor_shows_no_ridges_either(touches: Mapping[str, NDArray[np.uint8]], side_mm: int) -> None:
+    """Ten millimetres of glass in as many cells as twenty would show each ridge: it gets fewer."""
+    side = round(side_mm / 25.4 * 500)
+    top, left = (374 - side) // 2, (388 - side) // 2
+    seen = touches["good"][top : top + side, left : left + side]
+    preview = trial_of(INFO, picture(seen), judge).preview
+    assert preview is not None
+    assert (preview.width, preview.height) == (int(side_mm / 0.4 + 0.5),) * 2
+    assert_no_ridges(preview, seen)
+
+
+def assert_no_ridges(preview: Preview, pixels: NDArray[np.uint8]) -> None:
+    """Blown up again, the preview holds next to nothing of the ridges in the middle of the picture."""
+    height, width = pixels.shape
+    shown = np.frombuffer(preview.greys, np.uint8).reshape(preview.height, preview.width)
+    again = cv2.resize(shown, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float64)
+    rim = min(80, height // 6)
+
+    def ridges(of: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(of - cv2.GaussianBlur(of, (0, 0), 8))[rim:-rim, rim:-rim]
+
+    real = ridges(pixels.astype(np.float64))
+    alike = abs(np.corrcoef(ridges(again).ravel(), real.ravel())[0, 1])
+    assert alike < 0.15
+    assert ridges(again).std() < 0.12 * real.std()

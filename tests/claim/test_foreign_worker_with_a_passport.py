@@ -303,3 +303,21 @@ def test_another_person_typed_after_a_passport_has_no_photo_of_its_holder(at_cou
     assert typed.accepted
     offered = claim.photo() is not None
     assert not offered
+
+
+def test_after_a_card_was_read_the_claim_is_of_nobody_else(at_counter: Bench) -> None:
+    """The member takes consent back after the card; no passport and no typed name makes the claim another person's."""
+    claim = at_counter.identified()
+    member = claim.view()["claimant"]
+    claim.consent(given=False, method=ConsentMethod.ON_SCREEN)
+    assert claim.state is State.STATED
+    at_counter.passports.append(record())
+    with pytest.raises(NotNowError, match="with a card read"):
+        claim.read_passport(ZONE)
+    assert at_counter.keys == [], "the passport was read all the same"
+    with pytest.raises(NotNowError, match="with a card read"):
+        claim.identity_by_hand(
+            IdentitySource.PASSPORT, {"identity_no": "ZZ99001", "name": "PEKERJA ASING CONTOH", "nationality": "UTOPIA"}
+        )
+    assert claim.view()["claimant"] == member
+    assert claim.state is State.STATED

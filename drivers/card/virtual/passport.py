@@ -80,7 +80,8 @@ def synthetic_holder(
 class VirtualPassport:
     """A passport of one holder. Implements :class:`~drivers.card.virtual.emulator.Emulator`.
 
-    ``bac`` False: a chip that gives no challenge, as those do that ask for PACE.
+    ``bac`` False: a chip that gives no challenge, as those do that ask for PACE; ``selects`` False: it does not even
+    let its application be selected before.
     """
 
     atr = ATR
@@ -91,11 +92,12 @@ class VirtualPassport:
         faults: Faults = NO_FAULTS,
         *,
         bac: bool = True,
+        selects: bool = True,
         without: tuple[int, ...] = (),
         random: Callable[[int], bytes] = secrets.token_bytes,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._faults, self._bac, self._random = faults, bac, random
+        self._faults, self._bac, self._selects, self._random = faults, bac, selects, random
         self._keys = holder.key.keys()
         self._files = {file_id: content for file_id, content in _files(holder).items() if file_id not in without}
         self._wire = FaultInjector(faults, sleep)
@@ -141,6 +143,8 @@ class VirtualPassport:
         if command.cla != 0x00:
             return Response(b"", Sw.CLASS_NOT_SUPPORTED)
         match command.ins:
+            case Ins.SELECT if command.p1 == 0x04 and not self._selects:
+                return Response(b"", Sw.SECURITY_STATUS_NOT_SATISFIED)
             case Ins.SELECT if command.p1 == 0x04:
                 self._application = command.data == APPLICATION and not self._faults.unknown_chip
                 return _ok() if self._application else Response(b"", Sw.FILE_NOT_FOUND)

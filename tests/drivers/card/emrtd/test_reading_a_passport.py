@@ -137,10 +137,11 @@ def test_chip_that_says_another_holder_than_its_page_is_noted() -> None:
     record.wipe()
 
 
-def test_chip_without_basic_access_control_is_told_apart_from_a_wrong_zone() -> None:
-    """Typing again would not help."""
+@pytest.mark.parametrize("asks", ["for a challenge", "at once"])
+def test_chip_without_basic_access_control_is_told_apart_from_a_wrong_zone(asks: str) -> None:
+    """Typing again would not help, and it is a passport: PACE is asked for where it is opened, or where selected."""
     with pytest.raises(PassportAccessError) as caught:
-        _read(VirtualPassport(HOLDER, bac=False))
+        _read(VirtualPassport(HOLDER, bac=False, selects=asks != "at once"))
     assert not caught.value.retryable
 
 
