@@ -1,5 +1,6 @@
 """``mpos-head-office export``, ``verify`` and ``relay``: what leaves head office, and how others check it."""
 
+import getpass
 import json
 import logging
 import signal
@@ -18,9 +19,9 @@ from head_office.errors import HomeError
 from head_office.keys.home import Home
 from head_office.keys.trust import ReceiptKeys, in_force
 from head_office.ledger.choice import open_ledger
-from head_office.moment import utc_now
+from head_office.moment import to_ms, utc_now
 from head_office.notify import notify
-from head_office.relay import EventFile, Receiver, Relay, Webhook, run
+from head_office.relay import EventFile, Receiver, Relay, Webhook, forget, run
 from head_office.verification import MOST_BYTES, Pins, Proof, verify_file, worst
 from sync.keys import load_spki
 
@@ -132,9 +133,17 @@ def relay(
     ca_file: Annotated[
         Path | None, typer.Option(help="Who may vouch for the webhook; the system's list if none.")
     ] = None,
+    no_more: Annotated[
+        bool, typer.Option("--no-more", help="There is no relay any more: events are no longer kept for one.")
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Tell other systems of opened claims and packets set aside, after the commit and at least once, until SIGTERM."""
+    if no_more:
+        if file or webhook:
+            raise typer.BadParameter("names no receiver", param_hint="--no-more")
+        _forget_relay(home)
+        return
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     receivers: list[Receiver] = [] if file is None else [EventFile(file)]
     if webhook is not None:
@@ -153,3 +162,12 @@ def relay(
         run(Relay(ledger, receivers, utc_now), stopping.wait)
     finally:
         ledger.close()
+
+
+def _forget_relay(home: Path) -> None:
+    ledger = open_ledger(Home(home))
+    try:
+        known = forget(ledger, now_ms=to_ms(utc_now()), by=f"cli:{getpass.getuser()}")
+    finally:
+        ledger.close()
+    print("Events are kept for no relay any more; old ones are cleared away." if known else "There was none.")

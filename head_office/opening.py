@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 50  # About 50 ms of decryption: what one lock or one flush is shared by.
 FAILED = "opening_failed"
+CLEAR_EVERY_MS = 3_600_000
 """A fault of this program, not of the packet: released once it is put right."""
 BEFORE_ENROLMENT = timedelta(days=1)
 
@@ -59,12 +60,23 @@ class Opener:
 
     def __init__(self, ledger: Ledger, keys: Mapping[bytes, RecipientPrivateKey], *, clock: Clock = utc_now) -> None:
         self._ledger, self._keys, self._clock = ledger, keys, clock
+        self._clear_at_ms = 0
 
     def open_waiting(self, at_once: int = AT_ONCE) -> int:
         """Open up to ``at_once`` packets; returns how many were looked at. Raises LedgerError."""
         looked_at = self._open_packets(at_once)
         documents.check_all_gathered(self._ledger, self._keys, to_ms(self._clock()))
+        self._clear_events()
         return looked_at
+
+    def _clear_events(self) -> None:
+        """Events are written here; where no relay takes them away, this does, an hour after it last had nothing to do.
+
+        In small steps, one a look: it is never what packets wait for.
+        """
+        now_ms = to_ms(self._clock())
+        if now_ms >= self._clear_at_ms and events.clear_without_relay(self._ledger, now_ms) < events.PURGED_AT_ONCE:
+            self._clear_at_ms = now_ms + CLEAR_EVERY_MS
 
     def _open_packets(self, at_once: int) -> int:
         try:

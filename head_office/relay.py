@@ -3,6 +3,10 @@
 Events are written in the transaction of the thing itself, so none is told that did not happen and none is forgotten.
 The relay is a process of its own: nothing waits for it, and a receiver that is down costs nobody anything. An event
 is marked once every configured receiver has it. A relay that was killed in between tells it again under the same id.
+
+From the first look of a relay on, an event stays until it was told, however long the relay is down. Where there never
+was one, or people have said that there is none any more, nobody waits for events, and they are cleared away when they
+are old.
 """
 
 import hashlib
@@ -19,7 +23,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from head_office import audit
 from head_office.errors import HeadOfficeError, HomeError, LedgerBrokenError, LedgerError
+from head_office.events import KEPT_MS, PURGED_AT_ONCE
 from head_office.keys.home import read_private
 from head_office.ledger.base import Ledger, Row
 from head_office.moment import Clock, from_ms, to_ms
@@ -30,8 +36,7 @@ AT_ONCE = 100
 TIMEOUT_S = 20.0  # A receiver that takes longer to take 500 bytes is down.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 900.0
 LARGEST_REPLY = 64 << 10
-KEPT_MS = 30 * 24 * 3_600_000  # For who wants to know what was told; the claims themselves stay.
-PURGED_AT_ONCE = 500
+NAME = "relay"
 
 
 class NotDeliveredError(HeadOfficeError):
@@ -197,10 +202,13 @@ class Relay:
             ledger, receivers, clock, idle_s, chance,
         )  # fmt: skip
         self._failures = 0
+        self._announced = False
 
     def round(self) -> Round:
         """Relay what is due. Raises LedgerError; what receivers have by then they will hear again."""
         now_ms = to_ms(self._clock())
+        if not self._announced:
+            self._announce(now_ms)
         rows = self._ledger.read(
             "SELECT * FROM events WHERE relayed_at IS NULL AND next_at <= ? ORDER BY event_no LIMIT ?",
             (now_ms, AT_ONCE),
@@ -229,6 +237,12 @@ class Relay:
         if pause_s is None:
             pause_s = 0.0 if len(rows) == AT_ONCE else self._idle_s
         return Round(len(done), pause_s)
+
+    def _announce(self, now_ms: int) -> None:
+        """From now on events wait for a relay."""
+        sql = "INSERT INTO relays (name, first_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+        self._ledger.together(lambda tx: tx.execute(sql, (NAME, now_ms)))
+        self._announced = True
 
     def _deliver(self, row: Row) -> None:
         body = {
@@ -266,6 +280,15 @@ class Relay:
         if old:
             rows = [(row["event_no"],) for row in old]
             self._ledger.together(lambda tx: tx.execute_many("DELETE FROM events WHERE event_no = ?", rows))
+
+
+def forget(ledger: Ledger, *, now_ms: int, by: str) -> bool:
+    """There is no relay any more, and nobody waits for what was not told; False when there was none."""
+    with ledger.transaction() as tx:
+        if not tx.execute("DELETE FROM relays WHERE name = ? RETURNING name", (NAME,)):
+            return False
+        audit.record(tx, at_ms=now_ms, who=by, act="relay_forgotten")
+    return True
 
 
 def run(relay: Relay, wait: Callable[[float], bool]) -> None:

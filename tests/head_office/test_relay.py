@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from head_office.cli import app
 from head_office.errors import HomeError
 from head_office.relay import EventFile, NotDeliveredError, Relay, Webhook
 from tests.head_office.conftest import Office
@@ -247,3 +249,47 @@ def test_what_was_told_long_ago_is_cleared_away(office: Office, tmp_path: Path) 
     assert carrier.round().relayed == 1
     carrier.round()
     assert len(office.ledger.read("SELECT * FROM events")) == 1
+
+
+def events_kept(office: Office) -> int:
+    return int(office.ledger.read("SELECT count(*) AS n FROM events")[0]["n"])
+
+
+def claims_are_opened(office: Office, *numbers: int) -> None:
+    device = office.device(f"SN-{numbers[0]}")
+    office.receive(device, *(device.seal(number=number) for number in numbers))
+    office.claims()
+
+
+def test_without_a_relay_events_do_not_grow_without_end(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening clears away what is older than a month, in steps; a relay that begins later tells what is left."""
+    monkeypatch.setattr("head_office.events.PURGED_AT_ONCE", 2)
+    claims_are_opened(office, 1, 2, 3)
+    office.clock.advance(days=20)
+    claims_are_opened(office, 4)
+    assert events_kept(office) == 4
+    office.clock.advance(days=11)
+    claims_are_opened(office, 5)
+    assert events_kept(office) == 2
+    file = tmp_path / "events.jsonl"
+    assert relay(office, EventFile(file)).round().relayed == 2
+    assert [one["agenda_no"] for one in lines(file)] == [1_000_004, 1_000_005]
+
+
+def test_what_waits_for_a_relay_that_is_down_stays_however_long(office: Office, tmp_path: Path) -> None:
+    """Stopped for a year, it tells everything; only a word of people ends the waiting, and it is on record."""
+    file = tmp_path / "events.jsonl"
+    relay(office, EventFile(file)).round()
+    claims_are_opened(office, 1)
+    office.clock.advance(days=365)
+    claims_are_opened(office, 2)
+    assert events_kept(office) == 2
+    assert relay(office, EventFile(file)).round().relayed == 2
+    told = CliRunner().invoke(app, ["relay", "--no-more", "--home", str(office.home.folder)])
+    assert (told.exit_code, "no relay any more" in told.output) == (0, True)
+    assert office.ledger.read("SELECT act FROM acts ORDER BY act_no DESC LIMIT 1")[0]["act"] == "relay_forgotten"
+    office.clock.advance(days=31)
+    claims_are_opened(office, 3)
+    assert events_kept(office) == 1
