@@ -112,7 +112,8 @@ class VirtualCounter:
             self._slot = None
 
     def insert_sam(self, faults: Faults = NO_FAULTS) -> None:
-        """Put the SAM into its slot."""
+        """Put the SAM into its slot, in place of whatever is there."""
+        self.remove_sam()
         self._sam_slot = self._plug_in(VirtualSam(faults=faults), SAM_PORT, "sam.sock")
 
     def remove_sam(self) -> None:
