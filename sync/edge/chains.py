@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sync.edge.database import Database, Row, Transaction
+from sync.edge.outbox_row import row_id
 from sync.envelope import FIRST_SEQ, NO_HASH, Lane, read_header
 from sync.errors import ChainError
 
@@ -48,7 +49,7 @@ _CHAIN = (
     "SELECT c.id, lane, epoch, c.acked, c.purged, c.dead, c.held, c.left_bytes, first_ready, c.device_id,"
     " r.seq, r.digest, r.total"
     " FROM outbox_chains c LEFT JOIN outbox_rows r"
-    " ON r.chain = c.id AND r.seq = (SELECT max(seq) FROM outbox_rows WHERE chain = c.id)"
+    " ON r.id = (SELECT max(id) FROM outbox_rows WHERE id BETWEEN c.id << 40 AND (c.id + 1 << 40) - 1)"
 )
 
 
@@ -94,9 +95,9 @@ def take_up(tx: Transaction, lane: Lane, device_id: str) -> bool:
     if growing.device_id is not None:
         return growing.device_id == device_id
     sealed = tx.execute(
-        "SELECT bytes FROM outbox_envelopes e JOIN outbox_rows r ON r.id = e.id WHERE chain = ?"
-        " ORDER BY r.id DESC LIMIT 1",
-        (growing.id,),
+        "SELECT bytes FROM outbox_rows r JOIN outbox_envelopes e ON e.id = coalesce(r.envelope, r.id)"
+        " WHERE r.id BETWEEN ? AND ? ORDER BY r.id DESC LIMIT 1",
+        (row_id(growing.id, 0), row_id(growing.id + 1, 0) - 1),
     ).fetchone()
     owner = device_id if sealed is None else read_header(sealed["bytes"]).device_id
     tx.execute("UPDATE outbox_chains SET device_id = ? WHERE lane = ? AND device_id IS NULL", (owner, lane.value))
@@ -107,10 +108,10 @@ def advance(tx: Transaction, chain: int) -> None:
     """After packets were settled: from where on the next to send is looked for."""
     tx.execute(
         "UPDATE outbox_chains SET first_ready = coalesce("
-        " (SELECT seq FROM outbox_rows WHERE chain = outbox_chains.id AND seq >= first_ready AND state = 'READY'"
-        "  ORDER BY seq LIMIT 1),"
-        " (SELECT max(seq) + 1 FROM outbox_rows WHERE chain = outbox_chains.id)) WHERE id = ?",
-        (chain,),
+        " (SELECT seq FROM outbox_rows r WHERE r.id BETWEEN :first + first_ready AND :last AND state = 'READY'"
+        "  ORDER BY r.id LIMIT 1),"
+        " (SELECT max(r.id) - :first + 1 FROM outbox_rows r WHERE r.id BETWEEN :first AND :last)) WHERE id = :chain",
+        {"chain": chain, "first": row_id(chain, 0), "last": row_id(chain + 1, 0) - 1},
     )
 
 
@@ -140,21 +141,23 @@ def check(database: Database, most_bytes: int | None = None) -> int:
 
 
 def _links(database: Database, chain: int) -> Iterator[Row]:
-    after = 0
+    after, end = row_id(chain, 0), row_id(chain + 1, 0)
     while rows := database.read(
-        "SELECT seq, state, prev_hash, digest FROM outbox_rows WHERE chain = ? AND seq > ? ORDER BY seq LIMIT ?",
-        (chain, after, ROWS_AT_ONCE),
+        "SELECT seq, state, prev_hash, digest FROM outbox_rows WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+        (after, end, ROWS_AT_ONCE),
     ):
         yield from rows
-        after = rows[-1]["seq"]
+        after = row_id(chain, rows[-1]["seq"])
 
 
 def _check_bytes(database: Database, chain: Row, most_bytes: int | None) -> None:
-    after, hashed = chain["first_ready"] - 1, 0
+    after, end = row_id(chain["id"], chain["first_ready"] - 1), row_id(chain["id"] + 1, 0)
+    hashed = 0
     while rows := database.read(
-        "SELECT seq, digest, bytes FROM outbox_rows r LEFT JOIN outbox_envelopes e ON e.id = r.id"
-        " WHERE chain = ? AND state = 'READY' AND seq > ? ORDER BY seq LIMIT ?",
-        (chain["id"], after, ENVELOPES_AT_ONCE),
+        "SELECT r.id, seq, digest, bytes"
+        " FROM outbox_rows r LEFT JOIN outbox_envelopes e ON e.id = coalesce(r.envelope, r.id)"
+        " WHERE r.id > ? AND r.id < ? AND state = 'READY' ORDER BY r.id LIMIT ?",
+        (after, end, ENVELOPES_AT_ONCE),
     ):
         for row in rows:
             if row["bytes"] is None:
@@ -164,7 +167,7 @@ def _check_bytes(database: Database, chain: Row, most_bytes: int | None) -> None
             hashed += len(row["bytes"])
             if most_bytes is not None and hashed >= most_bytes:
                 return
-        after = rows[-1]["seq"]
+        after = rows[-1]["id"]
 
 
 def _from(row: Row) -> Chain:

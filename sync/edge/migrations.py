@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from sync.edge.database import Schema
-from sync.edge.outbox_row import TRANSITIONS, RowEvent
+from sync.edge.outbox_row import PLACES, TRANSITIONS, RowEvent
 
 
 def _rows(schema: Schema) -> None:
@@ -130,6 +130,7 @@ def _apart(schema: Schema) -> None:
     schema.execute("DROP TABLE outbox_lanes")
     schema.execute("DROP TABLE outbox_counts")
     _guards(schema)
+    _guards_of_bytes_under_their_row(schema)
     schema.execute(
         "CREATE VIEW outbox_stubs AS SELECT r.id, packet_id, lane, epoch, chain, seq, state, size, digest, prev_hash,"
         " queued_at_ms, next_at_ms, attempts, last_error, verdict, reason, receipt_no, stored_at_ms, acked_at_ms,"
@@ -202,20 +203,6 @@ def _guards(schema: Schema) -> None:
         " BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END"
     )
     schema.execute(
-        "CREATE TRIGGER outbox_sealed BEFORE UPDATE ON outbox_envelopes"
-        " BEGIN SELECT RAISE(ABORT, 'sealed bytes never change'); END"
-    )
-    # Nothing loses its bytes without a receipt: only a purged row may, and none is purged without one.
-    schema.execute(
-        "CREATE TRIGGER outbox_held_fast BEFORE DELETE ON outbox_envelopes"
-        " WHEN (SELECT state FROM outbox_rows WHERE id = old.id) <> 'PURGED'"
-        " BEGIN SELECT RAISE(ABORT, 'only purged rows lose their bytes'); END"
-    )
-    schema.execute(
-        "CREATE TRIGGER outbox_purged AFTER UPDATE OF state ON outbox_rows WHEN new.state = 'PURGED'"
-        " BEGIN DELETE FROM outbox_envelopes WHERE id = new.id; END"
-    )
-    schema.execute(
         "CREATE TRIGGER outbox_moved AFTER UPDATE OF state ON outbox_rows WHEN old.state <> new.state BEGIN"
         " UPDATE outbox_chains SET"
         " acked = acked + (new.state = 'ACKED') - (old.state = 'ACKED'),"
@@ -233,6 +220,23 @@ def _guards(schema: Schema) -> None:
     )
 
 
+def _guards_of_bytes_under_their_row(schema: Schema) -> None:
+    schema.execute(
+        "CREATE TRIGGER outbox_sealed BEFORE UPDATE ON outbox_envelopes"
+        " BEGIN SELECT RAISE(ABORT, 'sealed bytes never change'); END"
+    )
+    # Nothing loses its bytes without a receipt: only a purged row may, and none is purged without one.
+    schema.execute(
+        "CREATE TRIGGER outbox_held_fast BEFORE DELETE ON outbox_envelopes"
+        " WHEN (SELECT state FROM outbox_rows WHERE id = old.id) <> 'PURGED'"
+        " BEGIN SELECT RAISE(ABORT, 'only purged rows lose their bytes'); END"
+    )
+    schema.execute(
+        "CREATE TRIGGER outbox_purged AFTER UPDATE OF state ON outbox_rows WHEN new.state = 'PURGED'"
+        " BEGIN DELETE FROM outbox_envelopes WHERE id = new.id; END"
+    )
+
+
 def _owners(schema: Schema) -> None:
     # Whose signature the packets of a chain carry: only that device can deliver them.
     schema.execute("ALTER TABLE outbox_chains ADD COLUMN device_id TEXT")
@@ -243,7 +247,88 @@ def _older_receipts(schema: Schema) -> None:
     schema.execute("ALTER TABLE outbox_rows ADD COLUMN resent_after INTEGER")
 
 
+def _by_place(schema: Schema) -> None:
+    """The number of a row is its place (outbox_row.row_id), which spares every packet that is put an index of places.
+
+    Only the narrow rows are written anew. Sealed bytes stay where they lie, there may be gigabytes of them and no
+    room: rows from before know under which number.
+    """
+    _free_envelopes(schema)
+    schema.execute("DROP VIEW outbox_stubs")
+    schema.execute("DROP TRIGGER outbox_held_fast")
+    schema.execute("ALTER TABLE outbox_rows RENAME TO outbox_rows_before")
+    _rows_by_place(schema)
+    columns = (
+        "packet_id, state, next_at_ms, attempts, last_error, digest, prev_hash, size, total, queued_at_ms, verdict,"
+        " reason, receipt_no, stored_at_ms, receipt_id, acked_at_ms, resends, resent_after"
+    )
+    schema.execute(
+        f"INSERT INTO outbox_rows (id, envelope, {columns})"  # noqa: S608 - fixed words
+        f" SELECT chain * {PLACES} + seq, id, {columns} FROM outbox_rows_before ORDER BY chain, seq"
+    )
+    # Its indexes and triggers go with it.
+    schema.execute("DROP TABLE outbox_rows_before")
+    schema.execute("CREATE INDEX outbox_acked ON outbox_rows (acked_at_ms) WHERE state = 'ACKED'")
+    schema.execute("CREATE INDEX outbox_dead ON outbox_rows (chain) WHERE state = 'DEAD'")
+    schema.execute("CREATE INDEX outbox_last_word ON outbox_rows (chain) WHERE verdict IS NOT NULL")
+    schema.execute("CREATE UNIQUE INDEX outbox_elsewhere ON outbox_rows (envelope) WHERE envelope IS NOT NULL")
+    _guards(schema)
+    schema.execute(
+        "CREATE TRIGGER outbox_held_fast BEFORE DELETE ON outbox_envelopes WHEN"
+        " NOT EXISTS (SELECT 1 FROM outbox_rows WHERE id = old.id AND state = 'PURGED') AND"
+        " NOT EXISTS (SELECT 1 FROM outbox_rows WHERE envelope = old.id AND state = 'PURGED')"
+        " BEGIN SELECT RAISE(ABORT, 'only purged rows lose their bytes'); END"
+    )
+    schema.execute(
+        "CREATE TRIGGER outbox_purged AFTER UPDATE OF state ON outbox_rows WHEN new.state = 'PURGED'"
+        " BEGIN DELETE FROM outbox_envelopes WHERE id = coalesce(new.envelope, new.id); END"
+    )
+    schema.execute(
+        "CREATE VIEW outbox_stubs AS SELECT r.id, packet_id, lane, epoch, chain, seq, state, size, digest, prev_hash,"
+        " queued_at_ms, next_at_ms, attempts, last_error, verdict, reason, receipt_no, stored_at_ms, acked_at_ms,"
+        " resends FROM outbox_rows r JOIN outbox_chains c ON c.id = r.chain"
+    )
+
+
+def _free_envelopes(schema: Schema) -> None:
+    """Take the reference to rows out of the declaration of ``outbox_envelopes``, as SQLite's manual has it done.
+
+    SQLite has no statement for that, and making the table anew would copy every byte that waits.
+    """
+    schema.execute("PRAGMA writable_schema = ON")
+    try:
+        changed = schema.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, ' REFERENCES outbox_rows (id)', '')"
+            " WHERE type = 'table' AND name = 'outbox_envelopes' AND sql LIKE '% REFERENCES outbox_rows (id)%'"
+        ).rowcount
+        assert changed == 1, "made by a step above"
+    finally:
+        schema.execute("PRAGMA writable_schema = RESET")  # has the engine read its schema again
+
+
+def _rows_by_place(schema: Schema) -> None:
+    schema.execute(
+        "CREATE TABLE outbox_rows ("
+        " id INTEGER PRIMARY KEY,"
+        " packet_id BLOB NOT NULL UNIQUE,"
+        " state TEXT NOT NULL CHECK (state IN ('READY', 'ACKED', 'PURGED', 'DEAD')),"
+        " next_at_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, last_error TEXT,"
+        " digest BLOB NOT NULL, prev_hash BLOB NOT NULL, size INTEGER NOT NULL,"
+        " total INTEGER NOT NULL,"
+        " queued_at_ms INTEGER NOT NULL,"
+        " verdict TEXT, reason TEXT, receipt_no TEXT, stored_at_ms INTEGER,"
+        " receipt_id INTEGER REFERENCES outbox_receipts (id), acked_at_ms INTEGER,"
+        " resends INTEGER NOT NULL DEFAULT 0, resent_after INTEGER,"
+        " envelope INTEGER,"  # where its bytes lie, for a row of before; else they have its own number
+        f" chain INTEGER NOT NULL AS (id / {PLACES}) VIRTUAL REFERENCES outbox_chains (id),"
+        f" seq INTEGER NOT NULL AS (id % {PLACES}) VIRTUAL,"
+        " CHECK (receipt_id IS NOT NULL OR state IN ('READY', 'DEAD'))"
+        ") STRICT"
+    )
+
+
 NAME = "outbox"
 STEPS: tuple[Callable[[Schema], None], ...] = (
     _rows, _stubs, _lanes, _counts, _receipts, _held, _apart, _owners, _older_receipts,
+    _by_place,
 )  # fmt: skip

@@ -5,10 +5,12 @@ packet, so that a crash leaves neither a gap nor a number used twice. States: ou
 Receipts: settlement.py. Which lane goes first: fair_share.py. docs/queue.md tells all of it.
 """
 
+import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from uuid import UUID
 
 from sync import cbor
@@ -19,7 +21,7 @@ from sync.edge.chains import Chain
 from sync.edge.clock import Clock, SystemClock
 from sync.edge.database import Database, Transaction
 from sync.edge.fair_share import FairShare
-from sync.edge.outbox_row import ChainPosition, OutboxRow, RowState, from_columns
+from sync.edge.outbox_row import ChainPosition, OutboxRow, RowState, from_columns, row_id
 from sync.edge.settlement import WANT_THEIR_SUCCESSOR, Settlement
 from sync.envelope import EPOCH_BYTES, FIRST_SEQ, NO_HASH, Lane, envelope_digest, read_header
 from sync.errors import ChainError
@@ -41,12 +43,17 @@ _HASH_FOLLOWS = cbor.encode(NO_HASH)[: -len(NO_HASH)]
 
 
 _NEXT_PLACE = (
-    "SELECT c.id, epoch, r.seq, r.digest, r.total, EXISTS (SELECT 1 FROM outbox_rows WHERE packet_id = ?) AS known"
+    "SELECT c.id, epoch, r.id, r.digest, r.total, EXISTS (SELECT 1 FROM outbox_rows WHERE packet_id = ?) AS known"
     " FROM outbox_chains c LEFT JOIN outbox_rows r"
-    " ON r.chain = c.id AND r.seq = (SELECT max(seq) FROM outbox_rows WHERE chain = c.id)"
+    " ON r.id = (SELECT max(id) FROM outbox_rows WHERE id BETWEEN c.id << 40 AND (c.id + 1 << 40) - 1)"
     " WHERE c.id = (SELECT max(id) FROM outbox_chains WHERE lane = ?)"
 )
 """One question instead of three: is it here, which chain grows, and what stands at its end."""
+
+
+_ENVELOPE = (
+    "SELECT bytes FROM outbox_rows r JOIN outbox_envelopes e ON e.id = coalesce(r.envelope, r.id) WHERE r.id = ?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,16 +187,17 @@ class Outbox:
             The envelope is none.
         """
         with self._database.transaction() as tx:
-            chain, epoch, seq, prev_hash, before, is_known = tx.execute(
+            chain, epoch, last, prev_hash, before, is_known = tx.execute(
                 _NEXT_PLACE, (packet_id.bytes, lane.value)
             ).fetchone()
             if is_known:
                 known = self._row(tx, packet_id)
                 assert known is not None
                 return known
-            if seq is None:
-                seq, prev_hash, before = FIRST_SEQ - 1, NO_HASH, 0
-            position = ChainPosition(lane, epoch, seq + 1, prev_hash)
+            if last is None:
+                last, prev_hash, before = row_id(chain, FIRST_SEQ - 1), NO_HASH, 0
+            row = last + 1
+            position = ChainPosition(lane, epoch, row - row_id(chain, 0), prev_hash)
             envelope = seal(position)
             if not _names(envelope, position):
                 read_header(envelope)  # says what else it is, where it is no envelope at all
@@ -198,17 +206,16 @@ class Outbox:
                 raise ChainError("sealed as another device than the one enrolled now")
             digest, size, now = envelope_digest(envelope), len(envelope), self._clock.utc()
             now_ms = milliseconds(now)
-            row_id = tx.execute(
-                "INSERT INTO outbox_rows (packet_id, chain, seq, state, next_at_ms, attempts, digest, prev_hash, size,"
-                " total, queued_at_ms) VALUES (?, ?, ?, 'READY', ?, 0, ?, ?, ?, ?, ?)",
-                (packet_id.bytes, chain, seq + 1, now_ms, digest, prev_hash, size, before + size, now_ms),
-            ).lastrowid
-            assert row_id is not None
-            tx.execute("INSERT INTO outbox_envelopes (id, bytes) VALUES (?, ?)", (row_id, envelope))
+            tx.execute(
+                "INSERT INTO outbox_rows (id, packet_id, state, next_at_ms, attempts, digest, prev_hash, size, total,"
+                " queued_at_ms) VALUES (?, ?, 'READY', ?, 0, ?, ?, ?, ?, ?)",
+                (row, packet_id.bytes, now_ms, digest, prev_hash, size, before + size, now_ms),
+            )
+            tx.execute("INSERT INTO outbox_envelopes (id, bytes) VALUES (?, ?)", (row, envelope))
         # As it stands in the file now; reading it again would say the same.
         queued_at = from_milliseconds(now_ms)
         return OutboxRow(
-            id=row_id,
+            id=row,
             packet_id=packet_id,
             lane=lane,
             epoch=position.epoch,
@@ -257,9 +264,9 @@ class Outbox:
                 found += self._ready(tx, chain, most - len(found), after_id)
             return found
 
-    def envelope(self, row_id: int) -> bytes | None:
+    def envelope(self, row: int) -> bytes | None:
         """The sealed bytes of a row; None once they are purged."""
-        found = self._database.read("SELECT bytes FROM outbox_envelopes WHERE id = ?", (row_id,))
+        found = self._database.read(_ENVELOPE, (row,))
         return bytes(found[0]["bytes"]) if found else None
 
     def settle(self, receipt: VerifiedReceipt, export: int | None = None) -> Settlement:
@@ -322,25 +329,24 @@ class Outbox:
             chain = chains.find(tx, lane, epoch)
             if chain is None:
                 return Resent(again=0, waiting=0, gone=0, unknown=last_seq - first_seq + 1)
-            place = (chain.id, first_seq, last_seq)
+            places = (row_id(chain.id, first_seq), row_id(chain.id, last_seq))
             kept = {
                 row["state"]: row["rows"]
                 for row in tx.execute(
-                    "SELECT state, count(*) AS rows FROM outbox_rows WHERE chain = ? AND seq BETWEEN ? AND ?"
-                    " GROUP BY state",
-                    place,
+                    "SELECT state, count(*) AS rows FROM outbox_rows WHERE id BETWEEN ? AND ? GROUP BY state",
+                    places,
                 )
             }
             tx.execute(
-                "UPDATE outbox_rows SET resent_after = ? WHERE chain = ? AND seq BETWEEN ? AND ?",
-                (exports.last_number(tx), *place),
+                "UPDATE outbox_rows SET resent_after = ? WHERE id BETWEEN ? AND ?",
+                (exports.last_number(tx), *places),
             )
             again = tx.execute(
                 "UPDATE outbox_rows SET state = 'READY', resends = resends + 1, attempts = 0, next_at_ms = 0,"
                 " last_error = NULL, verdict = NULL, reason = NULL, receipt_no = NULL, stored_at_ms = NULL,"
                 " receipt_id = NULL, acked_at_ms = NULL"
-                " WHERE chain = ? AND seq BETWEEN ? AND ? AND state IN ('ACKED', 'DEAD')",
-                place,
+                " WHERE id BETWEEN ? AND ? AND state IN ('ACKED', 'DEAD')",
+                places,
             ).rowcount
             return Resent(
                 again=again,
@@ -385,28 +391,30 @@ class Outbox:
         with self._database.transaction() as tx:
             return tuple(self._lane_counts(tx, lane) for lane in Lane)
 
-    def rows(self, state: RowState | None = None, *, most: int = 100, before_id: int = 1 << 62) -> list[OutboxRow]:
-        """Rows without envelopes, newest first; page on with the last one's id as ``before_id``."""
-        if state is not RowState.READY:
-            condition, values = ("", ()) if state is None else ("AND state = ? ", (state.value,))
-            found = self._database.read(
-                f"SELECT * FROM outbox_stubs WHERE id < ? {condition}ORDER BY id DESC LIMIT ?",  # noqa: S608 - fixed words
-                (before_id, *values, most),
-            )
-            return [from_columns(row) for row in found]
-        # Along each chain from its end, not over the whole queue.
+    def rows(self, state: RowState | None = None, *, most: int = 100) -> list[OutboxRow]:
+        """The newest rows, without envelopes, newest first.
+
+        Within a chain they are in its order, whatever the clock said when each was put.
+        """
+        condition, values = ("", ()) if state is None else ("AND state = ? ", (state.value,))
         with self._database.transaction() as tx:
+            # Along each chain from its end, not over the whole queue.
             kept = [
-                from_columns(row)
+                tx.execute(
+                    f"SELECT * FROM outbox_stubs WHERE id >= ? AND id < ? {condition}"  # noqa: S608 - fixed words
+                    "ORDER BY id DESC LIMIT ?",
+                    (
+                        row_id(chain.id, chain.first_ready if state is RowState.READY else FIRST_SEQ),
+                        row_id(chain.id + 1, 0),
+                        *values,
+                        most,
+                    ),
+                ).fetchall()
                 for lane in Lane
                 for chain in chains.of_lane(tx, lane)
-                for row in tx.execute(
-                    "SELECT * FROM outbox_stubs WHERE chain = ? AND seq >= ? AND state = 'READY' AND id < ?"
-                    " ORDER BY seq DESC LIMIT ?",
-                    (chain.id, chain.first_ready, before_id, most),
-                ).fetchall()
             ]
-        return sorted(kept, key=lambda row: -row.id)[:most]
+        newest = heapq.merge(*kept, key=lambda row: (row["queued_at_ms"], row["id"]), reverse=True)
+        return [from_columns(row) for row in islice(newest, most)]
 
     def find(self, packet_id: UUID) -> OutboxRow | None:
         """The row of one packet, without its envelope."""
@@ -453,8 +461,7 @@ class Outbox:
             last = row
             while last.last_error in WANT_THEIR_SUCCESSOR and (last.lane, last.epoch, last.seq + 1) not in places:
                 found = tx.execute(
-                    "SELECT * FROM outbox_stubs WHERE lane = ? AND epoch = ? AND seq = ? AND state = 'READY'",
-                    (last.lane.value, last.epoch, last.seq + 1),
+                    "SELECT * FROM outbox_stubs WHERE id = ? AND state = 'READY'", (last.id + 1,)
                 ).fetchone()
                 if found is None or found["size"] > room:
                     break
@@ -464,18 +471,17 @@ class Outbox:
         return more
 
     def _ready(self, tx: Transaction, chain: Chain, most: int, after_id: int = 0) -> Iterator[OutboxRow]:
-        """One by one: whoever needs few of a long queue reads few. In a chain row ids rise with the places."""
+        """One by one: whoever needs few of a long queue reads few."""
         if not chain.ready:
             return
         for row in tx.execute(
-            "SELECT * FROM outbox_stubs WHERE chain = ? AND seq >= ? AND state = 'READY' AND id > ?"
-            " ORDER BY seq LIMIT ?",
-            (chain.id, chain.first_ready, after_id, most),
+            "SELECT * FROM outbox_stubs WHERE id >= ? AND id < ? AND state = 'READY' ORDER BY id LIMIT ?",
+            (max(row_id(chain.id, chain.first_ready), after_id + 1), row_id(chain.id + 1, 0), most),
         ):
             yield from_columns(row)
 
-    def _bytes(self, tx: Transaction, row_id: int) -> bytes:
-        return bytes(tx.execute("SELECT bytes FROM outbox_envelopes WHERE id = ?", (row_id,)).fetchone()["bytes"])
+    def _bytes(self, tx: Transaction, row: int) -> bytes:
+        return bytes(tx.execute(_ENVELOPE, (row,)).fetchone()["bytes"])
 
     def _row(self, tx: Transaction, packet_id: UUID) -> OutboxRow | None:
         found = tx.execute("SELECT * FROM outbox_stubs WHERE packet_id = ?", (packet_id.bytes,)).fetchone()

@@ -22,6 +22,17 @@ from sync.envelope import Lane
 from sync.receipt import Verdict
 from sync.records import from_milliseconds
 
+PLACES = 1 << 40
+"""Places of one chain; more than any device ever fills. Statements write it as a shift by 40."""
+
+
+def row_id(chain: int, seq: int) -> int:
+    """The number of a row is its place in the queue: chain and sequence number in one.
+
+    So a chain lies together in the file, oldest first, and no index of places is written with every packet.
+    """
+    return chain * PLACES + seq
+
 
 class RowState(enum.StrEnum):
     """See the module's picture."""
@@ -68,6 +79,7 @@ class OutboxRow:
     """One packet in the queue; of the person in it nothing."""
 
     id: int
+    """See :func:`row_id`: in order within a lane, not across lanes."""
     packet_id: UUID
     lane: Lane
     epoch: bytes

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sync.edge import chains
 from sync.edge.chains import Chain
 from sync.edge.database import Row, Transaction
-from sync.edge.outbox_row import OutboxRow, from_columns
+from sync.edge.outbox_row import OutboxRow, from_columns, row_id
 from sync.envelope import FIRST_SEQ, NO_HASH, Lane
 from sync.errors import Refusal
 from sync.receipt import TWO_HISTORIES, PacketVerdict, Receipt, Verdict, VerifiedReceipt
@@ -29,6 +29,12 @@ NOT_IN_RECEIPT = "not_in_receipt"
 """Sent, and no verdict named it: nothing could be read of it."""
 SUCCESSOR_FIRST = "successor_first"
 """Head office's word where spoilt bytes hold this place and the next one."""
+_READY_AT = (
+    "SELECT r.id, chain, digest, resent_after, bytes FROM outbox_chains c"
+    " JOIN outbox_rows r ON r.id = (c.id << 40) + ?"
+    " JOIN outbox_envelopes e ON e.id = coalesce(r.envelope, r.id)"
+    " WHERE lane = ? AND epoch = ? AND state = 'READY'"
+)
 WANT_THEIR_SUCCESSOR = frozenset((*Refusal, NOT_IN_RECEIPT, SUCCESSOR_FIRST))
 """Why a packet was left that head office can place only together with the one behind it."""
 
@@ -59,11 +65,7 @@ def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int, export: int |
     moved: set[int] = set()
     evidence = _Evidence(tx, receipt, now_ms)
     for verdict in receipt.content.verdicts:
-        row = tx.execute(
-            "SELECT r.id, chain, digest, resent_after, bytes FROM outbox_rows r JOIN outbox_chains c ON c.id = chain"
-            " JOIN outbox_envelopes e ON e.id = r.id WHERE lane = ? AND epoch = ? AND seq = ? AND state = 'READY'",
-            (verdict.lane.value, verdict.epoch, verdict.seq),
-        ).fetchone()
+        row = tx.execute(_READY_AT, (verdict.seq, verdict.lane.value, verdict.epoch)).fetchone()
         if row is None:
             continue  # settled by an earlier receipt, or never ours
         if export is not None and row["resent_after"] is not None and export <= row["resent_after"]:
@@ -160,7 +162,7 @@ def _is_frozen(tx: Transaction, lane: Lane) -> bool:
 def _digest_at(tx: Transaction, ours: Chain, seq: int) -> bytes | None:
     if seq < FIRST_SEQ:
         return NO_HASH
-    row = tx.execute("SELECT digest FROM outbox_rows WHERE chain = ? AND seq = ?", (ours.id, seq)).fetchone()
+    row = tx.execute("SELECT digest FROM outbox_rows WHERE id = ?", (row_id(ours.id, seq),)).fetchone()
     return None if row is None else bytes(row["digest"])
 
 

@@ -90,11 +90,10 @@ def test_long_queues_go_into_several_files_in_order(three_files: list[Exported],
 
 def test_core_comes_before_documents(desk: Desk, stick: Stick) -> None:
     """When the stick is full, it is the documents that wait."""
-    desk.put(1, Lane.DOCUMENTS)
-    desk.put(2)
+    scan, claim = desk.put(1, Lane.DOCUMENTS), desk.put(2)
     (made,) = export(stick)
     desk.office.receive(made.body)
-    assert made.after == {Lane.CORE: 2, Lane.DOCUMENTS: 1}
+    assert made.after == {Lane.CORE: claim.id, Lane.DOCUMENTS: scan.id}
     assert [lane for lane, _ in desk.office.stored] == [Lane.CORE, Lane.DOCUMENTS]
 
 
