@@ -17,7 +17,6 @@ from functools import partial
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -28,6 +27,8 @@ from drivers.scanner.synthetic.finger import Finger
 from matcher import Network, assess_quality, compare, extract
 from matcher.extract.network_weights import LayerWeights, find_weights
 from tests.peer_nbis import Nbis
+
+import onnxruntime  # isort: skip - after our own door to it, which keeps it silent
 
 SHAPES = ((256, 256), (374, 388), (480, 480), (640, 640))
 """(H, W) in px at 500 dpi: a small capacitive sensor, the usual optical one, a large one, a two-finger platen."""

@@ -1,13 +1,20 @@
 """Runs the extractor network; the only importer of ONNX Runtime."""
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Its builds for Linux, from 1.29 on, tell their maker which machine runs which network: on import they write a device
+# id and a queue into the user's cache folder and send. They look at this once, before anything is written; nothing
+# that is set later, and no call of theirs, stops it. Whatever the environment says, it is off.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
 
 from matcher.errors import NetworkInvalidError, NetworkMissingError
 from matcher.extract.network_file import NETWORK_VERSION, default_path
