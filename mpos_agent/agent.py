@@ -37,6 +37,7 @@ from mpos_agent.errors import (
     NotEnrolledError,
     NotFoundError,
     NotYourClaimError,
+    PacketsWaitingError,
     PinLockedError,
     StoppingError,
     WrongPinError,
@@ -492,6 +493,11 @@ class Agent:
         """
         if not again and self._parts.site() is not None:
             raise AlreadyEnrolledError
+        if again and not leave_waiting:
+            self._parts.desk.pack()
+            unqueued = self._parts.desk.unqueued_parts()
+            if unqueued:
+                raise PacketsWaitingError(f"{unqueued} parts of documents, not in the queue yet")
         self._parts.enrol(url, token, ca_pem, again=again, leave_waiting=leave_waiting)
         self._parts.audit.record(Act.ENROLLED)
         self._parts.sync.wake()

@@ -112,6 +112,19 @@ class PacketsWaitingError(AgentError):
     code = "packets_waiting"
 
 
+class IdentityChangedError(AgentError):
+    """The machine was enrolled anew while something was being sealed for the enrolment before; nothing was queued."""
+
+    code = "identity_changed"
+    retryable = True
+
+
+class FormerEnrolmentError(AgentError):
+    """What was made under an enrolment before can be added to under that one only."""
+
+    code = "former_enrolment"
+
+
 class StoppingError(AgentError):
     """The agent is going down in good order."""
 

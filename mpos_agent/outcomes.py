@@ -494,6 +494,22 @@ _AGENT: Mapping[str, Row] = {
         "deliver them first: mpos-agent outbox --send, or mpos-agent stick export and import of its receipts; "
         "--leave-waiting leaves them in the queue, undelivered",
     ),
+    "identity_changed": Row(
+        Exit.BUSY,
+        409,
+        "Mesin ini baru saja didaftarkan ulang, saat klaim disegel",
+        "konfirmasi sekali lagi; klaim ini utuh dan dikirim dengan pendaftaran yang baru",
+        "This machine was enrolled anew just now, while the claim was being sealed",
+        "confirm once more; the claim is whole and goes under the new enrolment",
+    ),
+    "former_enrolment": Row(
+        Exit.CLAIM,
+        409,
+        "Klaim ini dibuat dengan pendaftaran mesin yang lama; dokumen susulannya tidak akan sampai ke klaim itu",
+        "serahkan dokumennya ke kantor cabang, dengan nomor pada tanda terima",
+        "This claim was made under an enrolment before; a document added now would never reach it",
+        "hand the document in at the branch office, with the reference on the slip",
+    ),
     "stopping": Row(
         Exit.BUSY,
         503,

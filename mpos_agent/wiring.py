@@ -29,7 +29,7 @@ from mpos_agent.agent import Agent, Parts, Station, Watch
 from mpos_agent.audit import Act, AuditLog
 from mpos_agent.capture.auto_capture import AutoCapture
 from mpos_agent.capture.memory import PictureMemory, in_a_thread
-from mpos_agent.claim.counter import Counter, FingerPrompt, Queued, Site
+from mpos_agent.claim.counter import Counter, FingerPrompt, Site
 from mpos_agent.claim.document_store import DocumentStore
 from mpos_agent.claim.draft_store import DraftKey, DraftStore
 from mpos_agent.claim.local_matcher import LocalMatcher
@@ -70,7 +70,7 @@ from sync.edge.sealed_key import Seal
 from sync.envelope import Lane
 from sync.errors import StorageFullError, StorageReadOnlyError
 from sync.keys import Algorithm
-from sync.packet import ClaimPacket, TimeZone
+from sync.packet import TimeZone
 
 IDENTITY_FOLDER = "identity"
 DRAFT_KEY = "drafts.key"
@@ -218,9 +218,6 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
             station=settings.site.station,
         )
 
-    def outbox_put(packet: ClaimPacket) -> Queued:
-        return queue_into(outbox, link.sealer())(packet)
-
     def capture(prompt: FingerPrompt, timeout_s: float, stop: threading.Event) -> FingerImage | PlaceAgain:
         guide = functools.partial(workshop.guide, prompt.claim_id)
         return finger.capture(timeout_s, stop, guide, finger=prompt.finger)
@@ -236,7 +233,7 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
             documents=DocumentStore(database, draft_key),
             audit=audit,
             people=people,
-            outbox_put=outbox_put,
+            outbox_put=queue_into(outbox, link.sealer),
             part_put=part_into(outbox, link.sealer),
             claim_row=state_in(outbox),
             site=site,

@@ -174,8 +174,12 @@ class DocumentStore:
         )
         return int(found[0]["boxes"])
 
-    def pack(self, device_id: str, put: Callable[[DocumentPart], object]) -> tuple[str, ...]:
+    def pack(
+        self, device_id: str, put: Callable[[DocumentPart], object], is_ours: Callable[[str], bool] = lambda _: True
+    ) -> tuple[str, ...]:
         """Move every promised part into the queue, oldest claim first; gives ids of claims that cannot be read.
+
+        A claim that is not ``is_ours`` stays: it was made as another device, and its parts go as that one only.
 
         Each part is put and its box erased in one transaction, which ``put`` joins. Raises what ``put`` raises;
         what was moved until then stays moved, and the next call goes on.
@@ -184,6 +188,8 @@ class DocumentStore:
         for row in self._database.read(
             "SELECT set_id, claim_id FROM document_sets WHERE promise IS NOT NULL AND unreadable = 0 ORDER BY id"
         ):
+            if not is_ours(row["claim_id"]):
+                continue
             try:
                 self._pack_set(row["set_id"], row["claim_id"], device_id, put)
             except DraftUnreadableError:

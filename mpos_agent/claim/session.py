@@ -82,7 +82,13 @@ def pack_documents(counter: Counter) -> None:
     site = counter.site()
     if site is None:
         return
-    for claim_id in counter.documents.pack(site.device_id, counter.part_put):
+
+    def is_ours(claim_id: str) -> bool:
+        # What was made under a former enrolment waits for that one, as its claim does.
+        captured = counter.store.captured(claim_id)
+        return captured is None or captured.slip["device_id"] == site.device_id
+
+    for claim_id in counter.documents.pack(site.device_id, counter.part_put, is_ours):
         counter.audit.record(Act.DOCUMENTS_UNREADABLE, claim_id=claim_id)
         happening(_log, logging.ERROR, "documents_unreadable", claim=claim_id)
     counter.documents.sweep()
@@ -594,6 +600,10 @@ class ClaimDesk:
     def sent_documents(self, claim_id: str) -> tuple[Sent, ...]:
         """The documents of a claim that were queued here, or are about to be."""
         return self._counter.documents.sent(claim_id)
+
+    def unqueued_parts(self) -> int:
+        """Parts of confirmed documents that are not in the queue yet: the disk has no room for them."""
+        return self._counter.documents.unpacked()
 
     def pack(self) -> None:
         """Queue what confirmed claims still hold, and erase what no claim holds any more: called now and then."""

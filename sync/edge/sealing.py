@@ -18,6 +18,11 @@ class Sealer:
         self._device_id, self._signer, self._recipients = device_id, signer, tuple(recipients)
         self._head_office_time = head_office_time
 
+    @property
+    def device_id(self) -> str:
+        """Whose name is signed outside; what is sealed has to name the same inside."""
+        return self._device_id
+
     def sealed(self, packet: bytes) -> Callable[[ChainPosition], bytes]:
         """What :meth:`sync.edge.outbox.Outbox.put` takes to seal ``packet``."""
 

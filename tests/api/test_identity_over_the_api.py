@@ -10,10 +10,11 @@ from config.schema import KeyStoreName
 from mpos_agent import wiring
 from mpos_agent.api.callers import Scope
 from mpos_agent.api.client import RemoteError
+from mpos_agent.errors import PacketsWaitingError
 from sync.commands import Deny
 from sync.edge import identity
 from sync.edge.device_key import KeyStore
-from tests.api.rig import WISH, Rig, Rigs, settings_for
+from tests.api.rig import NOBODY, WISH, Rig, Rigs, settings_for
 
 
 def state(rig: Rig) -> Path:
@@ -109,3 +110,11 @@ def test_settings_say_where_new_keys_go(tmp_path: Path) -> None:
     assert (both.signing, both.tls) == (KeyStore.SYSTEMD_CREDS, KeyStore.SYSTEMD_CREDS)
     with pytest.raises(Exception, match="cannot use a token"):
         settings_for(tmp_path, identity={"tls_key_store": "pkcs11"})
+
+
+def test_scans_that_found_no_room_yet_keep_a_second_enrolment_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the identity there is can send them: said with their number, and nobody was asked anything."""
+    monkeypatch.setattr(rig.agent._parts.desk, "unqueued_parts", lambda: 2)
+    with pytest.raises(PacketsWaitingError, match="2 parts of documents"):
+        rig.agent.enrol(NOBODY, "a" * 20, None, again=True)
+    assert (state(rig) / identity.FACTS).exists()

@@ -226,6 +226,8 @@ class Bench:
     seen_cards: list[CardRecord] = field(default_factory=list)
     seen_pictures: list[FingerImage] = field(default_factory=list)
     prompts: list[FingerPrompt] = field(default_factory=list)
+    enrolled: Site | None = None
+    """Who the machine is."""
     _desk: ClaimDesk | None = None
 
     @property
@@ -237,6 +239,12 @@ class Bench:
     def restart(self) -> None:
         """The program dies and starts again: memory is gone, the disk stays."""
         self._desk = None
+
+    def enrol_again(self, device_id: str = "dev-uji-2") -> None:
+        """The machine becomes another device, as ``mpos-agent enrol --again`` makes it."""
+        assert self.enrolled is not None
+        self.enrolled = replace(self.enrolled, device_id=device_id, branch_code="ZZ02")
+        self.outbox.take_up(device_id)
 
     def start(self, **choices: Any) -> ClaimSession:
         """A claim that opens."""
@@ -349,7 +357,7 @@ def bench(folder: Path, *, site: Site | None = SITE, tables: Tables | None = Non
         people.add("sup1", SUPERVISOR_PIN, [Role.SUPERVISOR])
         head_office, signer = _keys()
         outbox = Outbox(database, real)
-        sealer = Sealer("dev-uji-1", signer, [head_office.public], HeadOfficeTime(database, real))
+        head_office_time = HeadOfficeTime(database, real)
         draft_key = DraftKey.create_or_load(folder / "draft.key")
         made: list[Bench] = []
 
@@ -380,6 +388,13 @@ def bench(folder: Path, *, site: Site | None = SITE, tables: Tables | None = Non
             made[0].seen_passports.append(given)
             return given
 
+        def enrolled() -> Site | None:
+            return made[0].enrolled
+
+        def sealer() -> Sealer:
+            assert made[0].enrolled is not None
+            return Sealer(made[0].enrolled.device_id, signer, [head_office.public], head_office_time)
+
         counter = Counter(
             read_card=read_card,
             read_passport=read_passport,
@@ -390,9 +405,9 @@ def bench(folder: Path, *, site: Site | None = SITE, tables: Tables | None = Non
             audit=AuditLog(database, clock),
             people=people,
             outbox_put=queue_into(outbox, sealer),
-            part_put=part_into(outbox, lambda: sealer),
+            part_put=part_into(outbox, sealer),
             claim_row=state_in(outbox),
-            site=lambda: site,
+            site=enrolled,
             clock=clock,
             tables=tables,
             policy=Policy.of(tables.policy, **{"accept_test_identities": True, **policy}),
@@ -409,6 +424,7 @@ def bench(folder: Path, *, site: Site | None = SITE, tables: Tables | None = Non
                 outbox=outbox,
                 head_office=head_office,
                 signer=signer,
+                enrolled=site,
             )
         )
         yield made[0]

@@ -9,6 +9,7 @@ from mpos_agent.claim.document_store import Promised
 from mpos_agent.claim.draft import ClaimDraft
 from mpos_agent.claim.draft import Person as DraftPerson
 from mpos_agent.claim.findings import Caution
+from mpos_agent.errors import IdentityChangedError
 from sync.document_part import DocumentPart, packet_id
 from sync.edge.outbox import Outbox
 from sync.edge.outbox_row import RowState
@@ -207,7 +208,7 @@ def part_into(outbox: Outbox, sealer: Callable[[], Sealer]) -> Callable[[Documen
 
     def put(part: DocumentPart) -> None:
         name = packet_id(part.claim_id, part.index, part.part)
-        outbox.put(name, Lane.DOCUMENTS, sealer().sealed(part.encode()))
+        outbox.put(name, Lane.DOCUMENTS, _as(part.device_id, sealer()).sealed(part.encode()))
 
     return put
 
@@ -222,13 +223,23 @@ def state_in(outbox: Outbox) -> Callable[[UUID], RowState | None]:
     return state
 
 
-def queue_into(outbox: Outbox, sealer: Sealer) -> Callable[[ClaimPacket], Queued]:
+def queue_into(outbox: Outbox, sealer: Callable[[], Sealer]) -> Callable[[ClaimPacket], Queued]:
     """What :attr:`Counter.outbox_put` is on a real device: seal into the next place of the core lane."""
 
     def put(packet: ClaimPacket) -> Queued:
-        row = outbox.put(packet.packet_id, Lane.CORE, sealer.sealed(packet.encode()))
+        row = outbox.put(packet.packet_id, Lane.CORE, _as(packet.device_id, sealer()).sealed(packet.encode()))
         return Queued(
             packet_id=str(packet.packet_id), lane=row.lane.value, seq=row.seq, size_bytes=row.size, digest=row.digest
         )
 
     return put
+
+
+def _as(device_id: str, sealer: Sealer) -> Sealer:
+    """The sealer of the device a packet names inside: head office opens none that another one has signed.
+
+    Raises IdentityChangedError where the machine was enrolled anew since the packet was made.
+    """
+    if sealer.device_id != device_id:
+        raise IdentityChangedError(f"made as {device_id}, to be sealed as {sealer.device_id}")
+    return sealer

@@ -11,7 +11,7 @@ from mpos_agent.claim.document_store import Promised
 from mpos_agent.claim.errors import NotNowError
 from mpos_agent.claim.findings import Block, Found
 from mpos_agent.claim.steps import attach, documents
-from mpos_agent.errors import NotFoundError
+from mpos_agent.errors import FormerEnrolmentError, NotFoundError
 from sync.document_part import FIRST_SUPPLEMENT, MAX_SUPPLEMENTS, part_count
 from sync.edge.outbox_row import RowState
 from sync.records import milliseconds
@@ -33,11 +33,13 @@ def run(
     """Keep and promise one more document of a claim; gives what blocks, or the facts of what will be sent.
 
     The same file added twice is sent once. Raises NotFoundError where this machine does not know the claim,
-    NotNowError where head office did not take it.
+    NotNowError where head office did not take it, FormerEnrolmentError where the machine was another device then.
     """
-    row = counter.claim_row(UUID(claim_id))
-    if row is None or counter.store.captured(claim_id) is None:
+    row, captured, site = counter.claim_row(UUID(claim_id)), counter.store.captured(claim_id), counter.site()
+    if row is None or captured is None:
         raise NotFoundError(f"this machine has not sent a claim {claim_id}")
+    if site is not None and captured.slip["device_id"] != site.device_id:
+        raise FormerEnrolmentError(f"made as {captured.slip['device_id']}")
     if row is RowState.DEAD:
         raise NotNowError("supplement", "refused by head office")
     store = counter.documents
