@@ -21,7 +21,7 @@ from sync.edge.chains import Chain
 from sync.edge.clock import Clock, SystemClock
 from sync.edge.database import Database, Transaction
 from sync.edge.fair_share import FairShare
-from sync.edge.outbox_row import ChainPosition, OutboxRow, RowState, from_columns, row_id
+from sync.edge.outbox_row import PLACES, ChainPosition, OutboxRow, RowState, from_columns, row_id
 from sync.edge.settlement import WANT_THEIR_SUCCESSOR, Settlement
 from sync.envelope import EPOCH_BYTES, FIRST_SEQ, NO_HASH, Lane, envelope_digest, read_header
 from sync.errors import ChainError
@@ -329,7 +329,7 @@ class Outbox:
             chain = chains.find(tx, lane, epoch)
             if chain is None:
                 return Resent(again=0, waiting=0, gone=0, unknown=last_seq - first_seq + 1)
-            places = (row_id(chain.id, first_seq), row_id(chain.id, last_seq))
+            places = (row_id(chain.id, first_seq), row_id(chain.id, min(last_seq, PLACES - 1)))
             kept = {
                 row["state"]: row["rows"]
                 for row in tx.execute(

@@ -33,7 +33,7 @@ _READY_AT = (
     "SELECT r.id, chain, digest, resent_after, bytes FROM outbox_chains c"
     " JOIN outbox_rows r ON r.id = (c.id << 40) + ?"
     " JOIN outbox_envelopes e ON e.id = coalesce(r.envelope, r.id)"
-    " WHERE lane = ? AND epoch = ? AND state = 'READY'"
+    " WHERE lane = ? AND epoch = ? AND chain = c.id AND state = 'READY'"
 )
 WANT_THEIR_SUCCESSOR = frozenset((*Refusal, NOT_IN_RECEIPT, SUCCESSOR_FIRST))
 """Why a packet was left that head office can place only together with the one behind it."""

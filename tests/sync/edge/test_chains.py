@@ -7,7 +7,7 @@ import pytest
 
 from sync.edge.outbox import Resent
 from sync.edge.outbox_row import RowState
-from sync.envelope import FIRST_SEQ, NO_HASH, Lane, read_header
+from sync.envelope import FIRST_SEQ, MAX_SEQ, NO_HASH, Lane, read_header
 from sync.errors import ChainError
 from sync.receipt import LaneHead, Verdict
 from tests.sync.edge.conftest import Desk
@@ -118,6 +118,16 @@ def test_packets_sent_again_go_before_the_ones_behind_them(desk: Desk) -> None:
     settle(desk, *(verdict_on(row) for row in rows[:2]))
     desk.outbox.resend(Lane.CORE, rows[0].epoch, 1, 2)
     assert [row.seq for row in due(desk)] == [1, 2, 3]
+
+
+def test_an_order_for_places_beyond_a_chain_reaches_no_other_chain(desk: Desk) -> None:
+    """However far a range goes, and whatever number a verdict names, it stays in the chain it is for."""
+    claim, scan = desk.put(1), desk.put(2, Lane.DOCUMENTS)
+    beyond = claim.seq + (scan.id - claim.id)
+    assert settle(desk, verdict_on(scan, lane=Lane.CORE, epoch=claim.epoch, seq=beyond)).acked == ()
+    settle(desk, verdict_on(claim), verdict_on(scan))
+    assert desk.outbox.resend(Lane.CORE, claim.epoch, 1, MAX_SEQ).again == 1
+    assert [row.id for row in due(desk)] == [claim.id]
 
 
 def test_a_check_bounded_in_bytes_still_follows_every_link(desk: Desk) -> None:
