@@ -197,14 +197,23 @@ class VendorScanner(Scanner):
         if self._worker is None:
             raise DeviceRemovedError(self._name, what, "it was closed; open it again")
         request = {"do": what, "timeout_ms": min(max(0, int(timeout_s * 1000)), 0x7FFFFFFF)}
-        answer = self._worker.ask(request, what, timeout_s + grace_s, stop)
+        worker = self._worker
+        try:
+            return self._told(worker.ask(request, what, timeout_s + grace_s, stop), what, worker, stop)
+        finally:
+            # A library may have written more than its picture, or something before it found that it has none.
+            worker.overwrite()
+
+    def _told(
+        self, answer: dict[str, Any], what: str, worker: "_Worker", stop: threading.Event
+    ) -> FingerImage | PlaceAgain:
         result = answer["result"]
         if result == _CANCELLED and stop.is_set():
             return PlaceAgain.NO_FINGER
         if what == "capture" and result in _PLACE_AGAIN:
             return PlaceAgain.NO_FINGER if stop.is_set() else _PLACE_AGAIN[result]
         _raise_failure(answer, self._name, what)
-        return self._image(answer, what, self._worker)
+        return self._image(answer, what, worker)
 
     def _image(self, answer: dict[str, Any], doing: str, worker: "_Worker") -> FingerImage:
         width, height, dpi = (answer.get(key) for key in ("width", "height", "dpi"))
@@ -296,7 +305,7 @@ class _Worker:
         return answer
 
     def take(self, size: int, doing: str) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-        """A copy of the first ``size`` bytes of the shared memory, which is overwritten.
+        """A copy of the first ``size`` bytes of the shared memory.
 
         Raises
         ------
@@ -305,7 +314,6 @@ class _Worker:
         """
         shared = np.frombuffer(self._memory, dtype=np.uint8)
         pixels = shared[:size].copy()
-        shared[:size] = 0
         whole = shared[LARGEST_PICTURE:].tobytes() == GUARD
         del shared
         if not whole:
@@ -313,6 +321,11 @@ class _Worker:
             self.kill()
             raise DeviceProtocolError(self.name, doing, "the library wrote beyond its buffer")
         return pixels
+
+    def overwrite(self) -> None:
+        """Leave nothing in the shared memory that a library wrote there; does nothing once the process is gone."""
+        if not self._memory.closed:
+            np.frombuffer(self._memory, dtype=np.uint8)[:LARGEST_PICTURE] = 0
 
     def end(self) -> None:
         """Let the library close the scanner, then end the process, whatever it does; never raises."""

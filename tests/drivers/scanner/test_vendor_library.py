@@ -25,7 +25,7 @@ from drivers.scanner import vendor_library, vendor_worker
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerInfo, ScannerState
 from drivers.scanner.calibration import Calibration
 from drivers.scanner.errors import LibraryDiedError, LibraryUnusableError, NotCalibratedError
-from drivers.scanner.vendor_library import VendorScanner, VendorSource, find
+from drivers.scanner.vendor_library import LARGEST_PICTURE, VendorScanner, VendorSource, find
 from tests.drivers.scanner.leaks import nothing_left
 from tests.drivers.scanner.played_library import HEADER_FOLDER, Fault, PlayedLibrary, Where, compiled
 
@@ -184,17 +184,32 @@ def test_a_talkative_library_is_not_heard(played: PlayedLibrary) -> None:
     assert (heard.stdout, heard.stderr) == ("<finger image 388x374 at 500 dpi>\n", "")
 
 
-def test_the_shared_memory_is_overwritten_once_the_picture_is_taken(played: PlayedLibrary) -> None:
-    """Between two captures no finger lies in memory of the other process either."""
+@pytest.mark.parametrize("comes_of_it", ["a picture", "lifted too early", "a failure"])
+def test_the_shared_memory_is_overwritten_whatever_comes_of_a_capture(played: PlayedLibrary, comes_of_it: str) -> None:
+    """No finger lies between two captures in memory of the other process: not behind a picture, nor without one."""
     played.place(RIDGES)
     with source_of(played).open() as scanner:
         assert isinstance(scanner, VendorScanner)
-        image = scanner.capture(LONG_S)
-        assert isinstance(image, FingerImage)
-        assert image.pixels.any()
         assert scanner._worker is not None
-        left = any(scanner._worker._memory[: RIDGES.size])
-        assert not left, "the shared memory still holds a picture"
+        memory = scanner._worker._memory
+        # What a library writes beyond the picture it tells of, or before it finds that it has none.
+        memory[RIDGES.size : RIDGES.size + 1000] = b"\x77" * 1000
+        worker = scanner._worker
+        match comes_of_it:
+            case "a picture":
+                image = scanner.capture(LONG_S)
+                assert isinstance(image, FingerImage)
+                assert image.pixels.any()
+            case "lifted too early":
+                played.touch_briefly()
+                assert scanner.capture(LONG_S) is PlaceAgain.TOO_SHORT
+            case _:
+                played.go_wrong(Where.CAPTURE, Fault.FAIL)
+                with pytest.raises(DeviceProtocolError):
+                    scanner._ask("capture", LONG_S, LONG_S, threading.Event())
+        assert scanner._worker is worker, "it was ended: nothing was tried"
+        left = any(memory[:LARGEST_PICTURE])
+        assert not left, "the shared memory still holds something"
 
 
 def test_a_resolution_that_is_not_stated_must_be_measured(played: PlayedLibrary) -> None:
