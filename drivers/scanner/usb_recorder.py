@@ -13,7 +13,7 @@ from drivers.scanner import nb1010, upektc_img, uru4000
 from drivers.scanner.base import FingerImage, Prompt
 from drivers.scanner.usb_clock import Clock
 from drivers.scanner.usb_listing import UsbDevice
-from drivers.scanner.usb_traffic import Transfer, UsbRequest, write_pcap
+from drivers.scanner.usb_traffic import Transfer, UsbRequest, made_anew, write_pcap
 from drivers.scanner.usb_transport import SystemUsb
 
 RECORD_S = 60.0
@@ -66,7 +66,8 @@ class UsbRecorder:
         """Write ``capture.pcap`` and ``device`` there: what ``usb_traffic.read_session`` and umockdev both play."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_pcap(folder / "capture.pcap", self.transfers(), device=self._device.address, bus=self._device.bus)
-        (folder / "device").write_text(description(self._device), encoding="ascii")
+        with made_anew(folder / "device") as opened:
+            opened.write(description(self._device).encode("ascii"))
 
 
 def description(device: UsbDevice) -> str:

@@ -5,10 +5,12 @@ Reading is for tests and for support; nothing here opens a device.
 """
 
 import enum
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 LINK_TYPE = 220
 """LINKTYPE_USB_LINUX_MMAPPED."""
@@ -111,11 +113,16 @@ def write_pcap(file: Path, transfers: list[Transfer], *, device: int, bus: int) 
         if one.done is not None:
             shown = one.received if one.request.is_input else b""
             events.append((one.done, _packed(one, "C", (number, device, bus), shown), one.ended_s))
-    file.touch(mode=0o600)
-    with file.open("wb") as opened:
+    with made_anew(file) as opened:
         opened.write(_PCAP_HEADER.pack(_PCAP_MAGIC, 2, 4, 0, 0, 1 << 20, LINK_TYPE))
         for _, record, at in sorted(events):
             opened.write(_PCAP_PACKET.pack(int(at), int(at % 1 * 1e6), len(record), len(record)) + record)
+
+
+def made_anew(file: Path) -> BinaryIO:
+    """A file for its owner only, in place of one of that name, whatever its mode was and whoever has it open."""
+    file.unlink(missing_ok=True)
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _packed(one: Transfer, event: str, place: tuple[int, int, int], data: bytes) -> bytes:

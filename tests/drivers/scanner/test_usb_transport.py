@@ -227,9 +227,16 @@ def _recorded(family: Family, folder: Path) -> Session:
     find = (lambda bus: uru4000.find(bus, host_value=lambda: 99)) if family is FAMILIES["uru4000"] else family.find
     with find(bus)[0].open(raw=True) as scanner:
         assert isinstance(scanner.capture(CAPTURE_S), FingerImage)
-    recorder.save(folder / "recording")
     file = folder / "recording" / "capture.pcap"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    file.parent.mkdir()
+    for old in (file, file.with_name("device")):
+        # Of another recording, when everybody could read it, and somebody has it open.
+        old.write_bytes(b"old" * 1_000_000)
+        old.chmod(0o644)
+    with file.open("rb") as opened_before:
+        recorder.save(file.parent)
+        assert opened_before.read(3) == b"old"
+    assert {stat.S_IMODE(one.stat().st_mode) for one in file.parent.iterdir()} == {0o600}
     return read_session(file, file.with_name("device"))
 
 
