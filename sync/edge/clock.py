@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sync.edge.database import Database, Schema
 from sync.envelope import Created
-from sync.records import milliseconds
+from sync.records import from_milliseconds, milliseconds
 
 WORST_DRIFT = 200e-6
 """Seconds per second: twice what a cheap PC crystal may be off over its temperature range."""
@@ -109,6 +109,21 @@ class HeadOfficeTime:
         return Offset(
             now_there - milliseconds(self._clock.utc()), known["error_ms"] + int(elapsed_ms * WORST_DRIFT) + 1
         )
+
+    def at_least(self) -> datetime | None:
+        """A time head office's clock has certainly reached; None when no receipt was ever verified.
+
+        Its last signed time and what the monotonic clock of that boot says has passed since, both on the safe side.
+        Whoever sets the wall clock changes nothing. After a reboot it stands still until the next receipt.
+        """
+        rows = self._database.read("SELECT * FROM head_office_time")
+        if not rows:
+            return None
+        known, elapsed_ms = rows[0], 0
+        if known["boot_id"] == self._clock.boot_id:
+            elapsed_ms = max(0, self._clock.monotonic_ns() - known["monotonic_ns"]) // 1_000_000
+        safe_ms = known["server_ms"] - known["error_ms"] + int(elapsed_ms * (1 - WORST_DRIFT))
+        return from_milliseconds(safe_ms)
 
     def created(self) -> Created:
         """All the clocks at this moment, for a packet's header."""

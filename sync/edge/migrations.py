@@ -328,7 +328,16 @@ def _rows_by_place(schema: Schema) -> None:
 
 
 NAME = "outbox"
+
+
+def _times_of_head_office(schema: Schema) -> None:
+    # Retention used to run from this machine's wall clock at the receipt, which may have been wrong by years.
+    schema.execute(
+        "UPDATE outbox_rows SET acked_at_ms = stored_at_ms WHERE state = 'ACKED' AND stored_at_ms IS NOT NULL"
+    )
+
+
 STEPS: tuple[Callable[[Schema], None], ...] = (
     _rows, _stubs, _lanes, _counts, _receipts, _held, _apart, _owners, _older_receipts,
-    _by_place,
+    _by_place, _times_of_head_office,
 )  # fmt: skip

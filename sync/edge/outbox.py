@@ -8,7 +8,7 @@ Receipts: settlement.py. Which lane goes first: fair_share.py. docs/queue.md tel
 import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
@@ -226,13 +226,6 @@ class Outbox:
             prev_hash=prev_hash,
             queued_at=queued_at,
             next_at=queued_at,
-            attempts=0,
-            last_error=None,
-            verdict=None,
-            reason=None,
-            receipt_no=None,
-            stored_at=None,
-            acked_at=None,
         )
 
     def due(
@@ -254,7 +247,7 @@ class Outbox:
                 for lane in (Lane.CORE, Lane.DOCUMENTS)
             )
             chosen = self._with_successors(tx, self._share.choose(core, documents, limit_bytes, most))
-            return [replace(row, envelope=self._bytes(tx, row.id)) for row in chosen]
+            return [row._replace(envelope=self._bytes(tx, row.id)) for row in chosen]
 
     def waiting(self, lane: Lane, after_id: int = 0, most: int = MOST_DUE) -> list[OutboxRow]:
         """READY rows of a lane behind ``after_id``, oldest first, without their envelopes."""
@@ -297,7 +290,7 @@ class Outbox:
     def purge(self, acked_before: datetime, *, most: int = PURGE_AT_ONCE) -> int:
         """Drop the bytes of packets in custody since before that time, oldest first; gives their number.
 
-        At most ``most`` and a megabyte in one transaction; call again until it gives 0.
+        ``acked_before`` is head office's time, as it stands in the receipts. At most ``most`` and a megabyte in one transaction; call again until it gives 0.
         """
 
         def drop(tx: Transaction) -> int:
@@ -316,6 +309,11 @@ class Outbox:
             return len(chosen)
 
         return self._database.drain(drop)
+
+    def last_receipt(self) -> datetime | None:
+        """Head office's time in the newest receipt among packets that are not purged yet: it is at least that late."""
+        newest = self._database.read("SELECT max(acked_at_ms) AS at FROM outbox_rows WHERE state = 'ACKED'")[0]["at"]
+        return None if newest is None else from_milliseconds(newest)
 
     def resend(self, lane: Lane, epoch: bytes, first_seq: int, last_seq: int) -> Resent:
         """Let places wait again whose packets head office no longer has, and says so under its signature.

@@ -2,6 +2,9 @@
 
 The bytes are overwritten (secure_delete), then their pages go back to the file system. A step is small enough for the
 room that the reserve gives on a full disk: there this is the only way to make more.
+
+Time is head office's, as it signs it: when a packet was taken, and how late it is by now. A wall clock that is set ten
+years ahead purges nothing early; one that is behind keeps nothing longer.
 """
 
 from collections.abc import Callable
@@ -25,11 +28,16 @@ class Retention:
         """``on_purged`` records a number of packets, inside the transaction that erases them."""
         self._database, self._outbox, self._keep, self._on_purged = database, outbox, keep, on_purged
 
-    def tidy(self, now: datetime) -> int:
-        """Erase what is over, as much as one go takes; gives the number of packets. Raises StorageError."""
-        if self._keep is None:
+    def tidy(self, at_least: datetime | None) -> int:
+        """Erase what is over, as much as one go takes; gives the number of packets. Raises StorageError.
+
+        ``at_least`` is a time head office's clock has certainly reached. Where nothing but sticks ever comes from there,
+        the newest receipt tells.
+        """
+        reached = [time for time in (at_least, self._outbox.last_receipt()) if time is not None]
+        if self._keep is None or not reached:
             return 0
-        before, erased = now - self._keep, 0
+        before, erased = max(reached) - self._keep, 0
         for _ in range(STEPS_AT_ONCE):
             gone = self._database.drain(lambda _: self._step(before))
             if not gone:

@@ -73,7 +73,7 @@ def settle(tx: Transaction, receipt: VerifiedReceipt, now_ms: int, export: int |
         elif not _is_over_ours(row, verdict):
             left[row["id"]] = OTHER_BYTES
         elif verdict.verdict.in_custody:
-            _acknowledge(tx, row["id"], verdict, evidence.row_id(), now_ms)
+            _acknowledge(tx, row["id"], verdict, evidence.row_id(), milliseconds(receipt.content.server_time))
             acked.append(_again(tx, row["id"]))
             left.pop(row["id"], None)
             moved.add(row["chain"])
@@ -118,14 +118,15 @@ class _Evidence:
         return self._row_id
 
 
-def _acknowledge(tx: Transaction, row_id: int, verdict: PacketVerdict, receipt_id: int, now_ms: int) -> None:
+def _acknowledge(tx: Transaction, row_id: int, verdict: PacketVerdict, receipt_id: int, signed_ms: int) -> None:
+    """``signed_ms`` is head office's own time in the receipt: retention runs from it, whatever this machine's clock."""
     assert verdict.stored_at is not None  # a verdict of custody has its time, or it could not have been read
     tx.execute(
         "UPDATE outbox_rows SET state = 'ACKED', receipt_id = ?, acked_at_ms = ?, last_error = NULL,"
         " verdict = ?, reason = ?, receipt_no = ?, stored_at_ms = ? WHERE id = ?",
         (
             receipt_id,
-            now_ms,
+            signed_ms,
             verdict.verdict.value,
             verdict.reason,
             verdict.receipt_no,

@@ -203,3 +203,14 @@ def test_a_step_that_breaks_off_leaves_the_older_queue_as_it_was(desk: Desk, mon
         assert database.read("PRAGMA integrity_check")[0][0] == "ok"
         outbox = Outbox(database, desk.clock)
         assert [row.envelope for row in outbox.due(desk.clock.utc(), 10**7)] == [envelopes[n] for n in (7, 9, 6, 8, 10)]
+
+
+def test_the_retention_of_an_older_queue_runs_by_head_offices_time_too(desk: Desk) -> None:
+    """It used to note this machine's wall clock, here ten years ahead; what head office signed was noted as well."""
+    path = desk.path.with_name("ahead.db")
+    with Database(path) as database:
+        write_numbered(desk, database)
+        with database.transaction() as tx:
+            tx.execute("UPDATE outbox_rows SET acked_at_ms = 2000000000000 WHERE state = 'ACKED'")
+    with Database(path) as database:
+        assert Outbox(database, desk.clock).purge(desk.clock.utc()) == 2
