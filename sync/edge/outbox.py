@@ -38,7 +38,7 @@ SPOILT_RUN_BYTES = MAX_BATCH_BYTES - 64 * 1024
 """What a batch may hold, less the checkpoint: as far as a run of spoilt packets may go beyond the limit of a round."""
 HEADER_WITHIN = 512
 """Bytes: the device header lies within the first of an envelope, behind its type."""
-_EPOCH_FOLLOWS = cbor.encode(bytes(EPOCH_BYTES))[:-EPOCH_BYTES]
+_LANE_NAMED = {lane: cbor.encode(lane.value) + cbor.encode(bytes(EPOCH_BYTES))[:-EPOCH_BYTES] for lane in Lane}
 _HASH_FOLLOWS = cbor.encode(NO_HASH)[: -len(NO_HASH)]
 
 
@@ -115,19 +115,8 @@ def _names(envelope: bytes, position: ChainPosition) -> bool:
     Lane, epoch, number and previous hash stand in it side by side and have one encoding only, so that looking for
     those bytes is enough, and a tenth of the work of reading the envelope that was made a moment ago.
     """
-    lane = position.lane.value.encode()
-    place = b"".join(
-        (
-            bytes((cbor.TEXT << 5 | len(lane),)),
-            lane,
-            _EPOCH_FOLLOWS,
-            position.epoch,
-            cbor.encode(position.seq),
-            _HASH_FOLLOWS,
-            position.prev_hash,
-        )
-    )
-    return place in envelope[:HEADER_WITHIN]
+    place = (_LANE_NAMED[position.lane], position.epoch, cbor.encode(position.seq), _HASH_FOLLOWS, position.prev_hash)
+    return b"".join(place) in envelope[:HEADER_WITHIN]
 
 
 class Outbox:
@@ -290,7 +279,8 @@ class Outbox:
     def purge(self, acked_before: datetime, *, most: int = PURGE_AT_ONCE) -> int:
         """Drop the bytes of packets in custody since before that time, oldest first; gives their number.
 
-        ``acked_before`` is head office's time, as it stands in the receipts. At most ``most`` and a megabyte in one transaction; call again until it gives 0.
+        ``acked_before`` is head office's time, as it stands in the receipts. At most ``most`` and a megabyte in one
+        transaction; call again until it gives 0.
         """
 
         def drop(tx: Transaction) -> int:

@@ -31,8 +31,8 @@ class Retention:
     def tidy(self, at_least: datetime | None) -> int:
         """Erase what is over, as much as one go takes; gives the number of packets. Raises StorageError.
 
-        ``at_least`` is a time head office's clock has certainly reached. Where nothing but sticks ever comes from there,
-        the newest receipt tells.
+        ``at_least`` is a time head office's clock has certainly reached. Where nothing but sticks ever comes from
+        there, the newest receipt tells.
         """
         reached = [time for time in (at_least, self._outbox.last_receipt()) if time is not None]
         if self._keep is None or not reached:
