@@ -109,6 +109,7 @@ class Database:
         """Where a damaged file was moved to at this start; people must be told."""
         self.set_aside_because = ""
         self._turn = threading.RLock()
+        self._block = _Block(self)
         self._depth = 0
         self._broken = ""
         self._now, self._monotonic = now, monotonic
@@ -146,7 +147,7 @@ class Database:
         A block inside a block of the same thread joins it; if only the inner one fails, only its own writes
         are undone. Keep blocks short: every other thread waits.
         """
-        return _Block(self)
+        return self._block
 
     def drain(self, work: Callable[[Transaction], Made]) -> Made:
         """One transaction for what shortens the queue, or belongs to a round with head office: it gets through.
@@ -475,7 +476,10 @@ class Database:
 
 
 class _Block:
-    """A ``with database.transaction()`` block. A class of its own: a generator would cost what two statements do."""
+    """A ``with database.transaction()`` block, one for all of them: what it stands for is kept by the database.
+
+    A class of its own: a generator would cost what two statements do.
+    """
 
     __slots__ = ("_database",)
 
