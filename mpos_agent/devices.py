@@ -257,6 +257,10 @@ class FingerStation:
                     self._auto.hand_out(picture)
                 return scanner.info, picture
 
+    def about(self, unit: str | None) -> ScannerInfo:
+        """The scanner of this path or serial number, or the one a claim would use. Raises DeviceError."""
+        return self._source(unit).info
+
     def found(self) -> tuple[ScannerInfo, ...]:
         """Scanners that are plugged in, without opening any; the first is the one a claim would use."""
         return tuple(source.info for source in self._seen())

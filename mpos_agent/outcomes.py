@@ -185,6 +185,14 @@ _DEVICE: Mapping[str, Row] = {
         "The scanner's calibration file cannot be used",
         "use another scanner; technician: measure again with mpos-agent devices calibrate",
     ),
+    "scanner_scale_fixed": Row(
+        Exit.DEVICE,
+        409,
+        "Pemindai ini menyebut skala setiap gambarnya sendiri; tidak ada yang perlu diukur",
+        "langsung dipakai saja; bila skalanya keliru, pakai pemindai lain dan hubungi pembuatnya",
+        "Each picture of this scanner says its own scale; there is nothing to measure",
+        "use it as it is; if its scale is wrong, use another scanner and ask its maker",
+    ),
     "scanner_secret_file": Row(
         Exit.DEVICE,
         503,

@@ -9,6 +9,7 @@ from config.tables import Text
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerInfo
 from drivers.scanner.calibration import Calibration
 from drivers.scanner.calibration_target import Measured, measure
+from drivers.scanner.errors import ScaleNotMeasurableError
 from mpos_agent.audit import Act, AuditLog
 from mpos_agent.capture.auto_capture import Judge
 from mpos_agent.capture.guidance import Guidance
@@ -72,6 +73,8 @@ class Workshop:
 
         Raises
         ------
+        ScaleNotMeasurableError
+            Nothing would read the measurement.
         TargetUnclearError
             The target is not seen well enough.
         CalibrationFileError
@@ -79,6 +82,9 @@ class Workshop:
         ClaimBusyError, DeviceError, StoppingError
             As :meth:`test`.
         """
+        # Before anybody lays a page down for nothing.
+        if not (about := self._finger.about(unit)).measurable:
+            raise ScaleNotMeasurableError(about.name)
         scanner, picture = self._picture(unit, raw=True)
         if isinstance(picture, PlaceAgain):
             return picture

@@ -88,6 +88,8 @@ class ScannerInfo:
     calibration: str | None = None
     """Where its resolution comes from: ``device`` (it says so itself), ``model`` (the data sheet of the model),
     ``measured 2026-11-20`` (a calibration file); None: it is not known."""
+    measurable: bool = True
+    """Whether a measurement at the site is used; False where every picture says its own scale and is believed."""
 
 
 class Scanner(abc.ABC):

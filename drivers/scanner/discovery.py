@@ -132,7 +132,7 @@ def _vendor(wanted: Wanted) -> list[ScannerSource]:
 def _virtual(wanted: Wanted) -> list[ScannerSource]:
     from drivers.scanner.virtual import find  # noqa: PLC0415 - see above
 
-    return find(wanted.virtual_socket)
+    return find(wanted.virtual_socket, wanted.calibrations)
 
 
 DRIVERS: Mapping[str, Callable[[Wanted], list[ScannerSource]]] = {

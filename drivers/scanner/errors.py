@@ -53,6 +53,15 @@ class PasswordRefusedError(DeviceError):
         super().__init__(device, "open", "it refused the password of this site")
 
 
+class ScaleNotMeasurableError(DeviceError):
+    """Each picture of this scanner says its own scale, and that is what counts: nobody would read a measurement."""
+
+    code = "scanner_scale_fixed"
+
+    def __init__(self, device: str) -> None:
+        super().__init__(device, "measure", "its pictures say their own scale")
+
+
 class PictureRepeatedError(DeviceError):
     """It gives pictures, to the last bit, that it gave before: a live sensor cannot."""
 

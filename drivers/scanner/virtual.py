@@ -23,7 +23,10 @@ from drivers.errors import (
     DeviceTimeoutError,
 )
 from drivers.scanner.base import FingerImage, PlaceAgain, Scanner, ScannerInfo, ScannerSource
+from drivers.scanner.calibration import Calibration, Calibrations, apply, none_measured
 from drivers.scanner.virtual_frames import HEADER_BYTES, FrameError, Header, Kind, decode_header, encode_header
+
+DRIVER = "virtual"
 
 ANSWER_S = 3.0
 """Both ends are on one machine and answer within milliseconds; this much covers a machine that swaps."""
@@ -35,29 +38,43 @@ FEWEST_GREY_LEVELS = 8
 """A picture whose darkest and lightest hundredth lie nearer than this holds no ridges, only sensor noise."""
 
 
-def find(socket_path: Path | None) -> list[ScannerSource]:
+def find(socket_path: Path | None, calibrations: Calibrations = none_measured) -> list[ScannerSource]:
     """The virtual scanner that listens there, if one does."""
-    return [VirtualScannerSource(socket_path)] if socket_path is not None and socket_path.is_socket() else []
+    if socket_path is None or not socket_path.is_socket():
+        return []
+    return [VirtualScannerSource(socket_path, calibrations)]
 
 
 class VirtualScannerSource(ScannerSource):
-    """A socket that a virtual scanner listens on."""
+    """A socket that a virtual scanner listens on. What was measured goes before what it says of its resolution."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, calibrations: Calibrations = none_measured) -> None:
+        self._measured = measured = calibrations(DRIVER, None)
         self.info = ScannerInfo(
-            driver="virtual", name="Virtual scanner", serial=None, dpi=None, path=str(path), calibration="device"
+            driver=DRIVER,
+            name="Virtual scanner",
+            serial=None,
+            dpi=None if measured is None else measured.dpi,
+            path=str(path),
+            calibration="device" if measured is None else measured.told,
         )
 
     def open(self, *, raw: bool = False) -> Scanner:
         """Connect; raises as :class:`ScannerSource` says, and other DeviceErrors when the answer is wrong."""
-        return VirtualScanner(self.info)
+        return VirtualScanner(self.info, measured=None if raw else self._measured)
 
 
 class VirtualScanner(Scanner):
     """A connection to a virtual scanner. After any DeviceError it is closed: open it anew."""
 
-    def __init__(self, info: ScannerInfo, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+    def __init__(
+        self,
+        info: ScannerInfo,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        measured: Calibration | None = None,
+    ) -> None:
+        self._monotonic, self._measured = monotonic, measured
         self._name = f"virtual scanner {info.path}"
         self._socket: socket.socket | None = _connect(info.path, self._name)
         try:
@@ -69,7 +86,7 @@ class VirtualScanner(Scanner):
         except DeviceError:
             self.close()
             raise
-        self.info = dataclasses.replace(info, dpi=hello.dpi)
+        self.info = dataclasses.replace(info, dpi=hello.dpi if measured is None else measured.dpi)
         self.streams = hello.kind is Kind.HELLO_STREAM
 
     def capture(self, timeout_s: float, stop: threading.Event | None = None) -> FingerImage | PlaceAgain:
@@ -171,7 +188,14 @@ class VirtualScanner(Scanner):
         pixels = self._read(header.payload_bytes, "receive the picture", self._monotonic() + ANSWER_S)
         # The array lives in the received buffer itself: wiping it leaves no second copy.
         image = np.frombuffer(pixels, dtype=np.uint8).reshape(header.height, header.width)
-        return FingerImage(pixels=image, dpi=header.dpi, scanner=f"{self.info.driver}:{self.info.path}")
+        scanner = f"{self.info.driver}:{self.info.path}"
+        if self._measured is None:
+            return FingerImage(pixels=image, dpi=header.dpi, scanner=scanner)
+        try:
+            square, dpi = apply(image, self._measured)
+        finally:
+            image[...] = 0
+        return FingerImage(pixels=square, dpi=dpi, scanner=scanner)
 
     def _read_header(self, doing: str, until: float) -> Header:
         try:

@@ -1,6 +1,7 @@
 """A technician tests and measures the scanner over the local API; no fingerprint travels over it."""
 
 import base64
+import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from drivers.scanner.calibration import load
+from drivers.scanner.calibration import Calibration, load, save
 from drivers.scanner.synthetic.faults import Fault
 from drivers.scanner.synthetic.finger import Finger
+from drivers.scanner.virtual import VirtualScannerSource
 from mpos_agent.api.callers import Scope
 from mpos_agent.api.client import AgentClient, RemoteError
 from tests.api.rig import Rig, Rigs
@@ -75,6 +77,47 @@ def test_measuring_writes_what_the_driver_reads(rig: Rig, technician: AgentClien
     assert kept.source == "target"
     assert kept.measured_on == rig.agent.now().date()
     assert rig.agent._parts.audit.rows()[-1].act == "SCANNER_CALIBRATED"
+
+
+def test_what_was_measured_is_in_force_at_once(rig: Rig, technician: AgentClient) -> None:
+    """The list says so, and the next picture has square pixels of that scale; raw, the sensor shows all it sees."""
+    rig.scanner.place(page(508, 480, 2))
+    measured = technician.post("/v1/devices/scanner/calibrate", {})
+    (found,) = technician.get("/v1/devices")["scanners"]
+    assert found["calibration"] == f"measured {rig.agent.now().date()}"
+    rig.scanner.place(Finger.from_seed(1).impression(1))
+    told = technician.post("/v1/devices/scanner/test", {})
+    assert told["dpi"] == pytest.approx(measured["dpi_x"], abs=0.01)
+    assert (told["width"], told["height"]) == (388, round(374 * measured["dpi_x"] / measured["dpi_y"]))
+    rig.scanner.lift()
+    rig.scanner.place(Finger.from_seed(1).impression(2))
+    raw = technician.post("/v1/devices/scanner/test", {"raw": True})
+    assert (raw["width"], raw["height"]) == (388, 374)
+
+
+def test_measuring_again_keeps_the_part_of_the_picture_that_is_used(rig: Rig, technician: AgentClient) -> None:
+    """A technician cut the bent rim off by hand; a new measurement is of the scale, the rim stays bent."""
+    folder = rig.settings.calibration_dir
+    save(folder, "virtual", None, Calibration(500.0, 500.0, crop=(12, 8, 360, 360)))
+    rig.scanner.place(page(508, 480, 2))
+    technician.post("/v1/devices/scanner/calibrate", {})
+    kept = load(folder, "virtual", None)
+    assert kept is not None
+    assert kept.dpi_x == pytest.approx(508, rel=1e-3)
+    assert kept.crop == (12, 8, 360, 360)
+
+
+def test_a_scanner_that_signs_its_scale_is_not_measured(
+    rig: Rig, technician: AgentClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody lays a page down for a file that nothing reads: refused before the wait, with the reason."""
+    found = VirtualScannerSource(rig.settings.scanner.socket or Path())
+    found.info = dataclasses.replace(found.info, driver="sbi", measurable=False)
+    monkeypatch.setattr(rig.agent._parts.finger, "_find", lambda: [found])
+    with pytest.raises(RemoteError) as caught:
+        technician.post("/v1/devices/scanner/calibrate", {})
+    assert (caught.value.status, caught.value.body["code"]) == (409, "scanner_scale_fixed")
+    assert not rig.settings.calibration_dir.exists()
 
 
 def test_a_picture_without_the_page_keeps_what_was_measured_before(rig: Rig, technician: AgentClient) -> None:

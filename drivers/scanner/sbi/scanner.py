@@ -144,6 +144,7 @@ class SbiSource(ScannerSource):
             path=f"{HOST}:{device.port}/{device.device_id}",
             state=_STATES.get(device.status, ScannerState.BUSY),
             calibration="device",
+            measurable=False,  # what a picture says of its scale is signed
         )
 
     def open(self, *, raw: bool = False) -> "SbiScanner":

@@ -313,6 +313,7 @@ def test_what_the_list_says(find_it: Find, service: MockService) -> None:
     assert (info.driver, info.name, info.serial) == ("sbi", "CONTOH MOCK-1", "MOCK00000001")
     assert info.path == f"127.0.0.1:{service.port}/DEV-MOCK00000001"
     assert (info.dpi, info.calibration, info.state) == (None, "device", ScannerState.READY)
+    assert not info.measurable, "a measurement that nothing reads is asked for"
 
 
 def test_two_services_are_both_found(device: MockDevice, find_it: Find) -> None:
