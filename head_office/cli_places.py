@@ -47,7 +47,10 @@ def gone(
     """Ask to declare places gone that the device no longer has; a second person has to confirm."""
     with _signed_in(home, user, password_stdin=password_stdin) as places:
         found = places.ask(number, reason, by=user)
-    print(f"{_name(found)}: asked; another desk user confirms with `places confirm {number}`.")
+    print(
+        f"{_name(found)}: asked, and the device is asked for them once more; when it has answered, another desk user"
+        f" confirms with `places confirm {number}`."
+    )
 
 
 @app.command()

@@ -4,8 +4,9 @@ The device says so itself, under its signature: it waits for fewer receipts than
 packet behind a gap. Then, in the transaction of that batch, an alarm names the places, and the device is asked to send
 all of them again; what it still has comes back by itself. What it has purged does not, and the chain would wait for it
 for ever. So two people may put on record that those places are gone, once the device has answered and has shown
-where its own packets begin. Only then, and over those places alone, does the chain go on with the next authentic
-packet, whose signed ``prev_hash`` says what stood before it.
+where its own packets begin. The first of them has it asked once more, and the second one needs that answer: a backup
+may hold a question of its own, which the device answered long ago. Only then, and over those places alone, does the
+chain go on with the next authentic packet, whose signed ``prev_hash`` says what stood before it.
 
 Nothing is closed by that. Until the chain goes on a missing packet is taken as if nothing had been said; afterwards by
 its digest, as its successor names it: from a stick, from a disk that was found again.
@@ -184,24 +185,23 @@ def _ask_device(tx: Transaction, key: LaneKey, first: int, last: int, now_ms: in
 
 def _shown(tx: Transaction, row: Row, last: int, end: int, now_ms: int) -> None:
     """The device has answered, and its packets begin behind ``last``."""
-    key = LaneKey(row["device_id"], Lane(row["lane"]), bytes(row["epoch"]))
-    if last > row["asked_up_to"]:
-        # More than one command may name; what lies behind it could still be here.
-        first = row["asked_up_to"] + 1
-        asked_up_to = min(end, first + RESEND_AT_MOST - 1)
-        question = _ask_device(tx, key, first, asked_up_to, now_ms)
-        tx.execute(
-            "UPDATE missing_places SET resend_id = ?, asked_up_to = ?, last_seq = ?, shown_at = NULL,"
-            " asked_by = NULL, asked_at = NULL, reason = NULL WHERE missing_no = ?",
-            (question, asked_up_to, last, row["missing_no"]),
-        )
-    elif row["shown_at"] is None or last != row["last_seq"]:
+    if last != row["last_seq"]:
         # Whoever asked had other places before his eyes.
         tx.execute(
-            "UPDATE missing_places SET last_seq = ?, shown_at = ?, asked_by = NULL, asked_at = NULL, reason = NULL"
+            "UPDATE missing_places SET last_seq = ?, shown_at = NULL, asked_by = NULL, asked_at = NULL, reason = NULL"
             " WHERE missing_no = ?",
-            (last, now_ms, row["missing_no"]),
+            (last, row["missing_no"]),
         )
+    if last > row["asked_up_to"]:
+        # More than one command may name; what lies behind it could still be here.
+        key, first = LaneKey(row["device_id"], Lane(row["lane"]), bytes(row["epoch"])), row["asked_up_to"] + 1
+        asked_up_to = min(end, first + RESEND_AT_MOST - 1)
+        tx.execute(
+            "UPDATE missing_places SET resend_id = ?, asked_up_to = ?, shown_at = NULL WHERE missing_no = ?",
+            (_ask_device(tx, key, first, asked_up_to, now_ms), asked_up_to, row["missing_no"]),
+        )
+    elif row["shown_at"] is None or last != row["last_seq"]:
+        tx.execute("UPDATE missing_places SET shown_at = ? WHERE missing_no = ?", (now_ms, row["missing_no"]))
 
 
 def _state_of_question(tx: Transaction, row: Row) -> CommandState | None:
@@ -297,34 +297,31 @@ class MissingPlaces:
         return [_from(row) for row in self._ledger.read(f"{LISTED} ORDER BY m.missing_no")]
 
     def ask(self, number: int, reason: str, *, by: str) -> Missing:
-        """One person wants them declared gone.
+        """One person wants them declared gone: the device is asked once more, and its answer is what may be confirmed.
 
         Raises NoSuchPlacesError; NothingAskedError when somebody has asked already; StillOnDeviceError while the
-        device has not answered. Where our question to it was lost it is asked once more.
+        device has not answered. Where our first question was lost it is asked again.
         """
         now_ms = to_ms(self._clock())
         with self._ledger.transaction() as tx:
             found = _locked(tx, number)
-            if found.state is MissingState.NOT_ASKED:
+            if found.asked_by is not None:
+                raise NothingAskedError(f"{found.asked_by} has asked already; somebody else confirms or withdraws")
+            if found.state is not MissingState.ASKED_AGAIN:
                 key = LaneKey(found.device_id, found.lane, found.epoch)
                 up_to = min(max(found.last, found.asked_up_to), found.first + RESEND_AT_MOST - 1)
                 tx.execute(
                     "UPDATE missing_places SET resend_id = ?, asked_up_to = ?, shown_at = NULL WHERE missing_no = ?",
                     (_ask_device(tx, key, found.first, up_to, now_ms), up_to, number),
                 )
-            elif found.state is MissingState.NOT_ON_DEVICE:
-                if found.asked_by is not None:
-                    raise NothingAskedError(f"{found.asked_by} has asked already; somebody else confirms or withdraws")
+            if found.state is MissingState.NOT_ON_DEVICE:
                 tx.execute(
                     "UPDATE missing_places SET reason = ?, asked_by = ?, asked_at = ? WHERE missing_no = ?",
                     (reason, by, now_ms, number),
                 )
                 _record(tx, found, "places_gone_asked", by=by, now_ms=now_ms)
         if found.state is not MissingState.NOT_ON_DEVICE:
-            raise StillOnDeviceError(
-                f"{found.device_id} was asked to send {found.lane.value} {found.first} to {found.last} again and has"
-                " not shown yet that it no longer has them; wait for its next round"
-            )
+            raise StillOnDeviceError(_not_shown(found))
         return found
 
     def confirm(self, number: int, *, by: str) -> Missing:
@@ -340,7 +337,7 @@ class MissingPlaces:
             if found.asked_by == by:
                 raise SecondPersonError(by)
             if found.state is not MissingState.NOT_ON_DEVICE:
-                raise StillOnDeviceError(f"{found.device_id} has not shown that it no longer has them")
+                raise StillOnDeviceError(_not_shown(found))
             tx.execute(
                 "UPDATE missing_places SET confirmed_by = ?, confirmed_at = ? WHERE missing_no = ?",
                 (by, now_ms, number),
@@ -372,6 +369,13 @@ def _locked(tx: Transaction, number: int) -> Missing:
     if found.state in (MissingState.WENT_ON, MissingState.CAME_AGAIN):
         raise NoSuchPlacesError(number)
     return found
+
+
+def _not_shown(found: Missing) -> str:
+    return (
+        f"{found.device_id} was asked to send {found.lane.value} {found.first} to {found.last} again and has not shown"
+        " yet that it no longer has them; wait for its next round"
+    )
 
 
 def _record(tx: Transaction, found: Missing, act: str, *, by: str, now_ms: int) -> None:

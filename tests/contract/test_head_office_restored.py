@@ -52,6 +52,7 @@ from tests.sync.people import matched_claim
 __all__ = ["cluster", "home", "new_ledger_address", "office"]  # fixtures of head office's tests
 
 MONTH = 30 * 86_400
+SMALL = ("commands", "missing_places", "stand_ins", "alarms")
 PASSWORDS = {"ayu": "kata sandi satu", "budi": "kata sandi dua"}
 
 
@@ -124,7 +125,7 @@ class Backup:
     """A copy of the ledger: of SQLite's file; of PostgreSQL's rows that later ones are told from."""
 
     def __init__(self, office: Office, folder: Path) -> None:
-        self.office, self.copy = office, folder / "backup.db"
+        self.office, self.copy = office, folder / f"backup-{os.urandom(4).hex()}.db"
         if isinstance(office.ledger, SqliteLedger):
             with closing(sqlite3.connect(office.home.ledger)) as connection:
                 connection.execute("VACUUM INTO ?", (str(self.copy),))
@@ -132,6 +133,7 @@ class Backup:
         self.lanes = office.ledger.read("SELECT * FROM lanes")
         self.packets = office.ledger.read("SELECT coalesce(max(receipt_no), 0) AS n FROM packets")[0]["n"]
         self.said = office.ledger.read("SELECT device_id, last_checkpoint FROM devices")
+        self.rows = {table: office.ledger.read(f"SELECT * FROM {table}") for table in SMALL}
 
     def restore(self) -> None:
         if isinstance(self.office.ledger, SqliteLedger):
@@ -143,6 +145,10 @@ class Backup:
             return
         with self.office.ledger.transaction() as tx:
             tx.execute("DELETE FROM packets WHERE receipt_no > ?", (self.packets,))
+            for table, rows in self.rows.items():
+                tx.execute(f"DELETE FROM {table}")
+                for row in rows:
+                    tx.execute(f"INSERT INTO {table} VALUES ({', '.join('?' for _ in row)})", tuple(row))
             for row in self.lanes:
                 tx.execute(
                     "UPDATE lanes SET next_seq = ?, head_hash = ? WHERE device_id = ? AND lane = ? AND epoch = ?",
@@ -203,10 +209,15 @@ def carried(counter: Counter, *packets: bytes) -> list[tuple[Verdict, str | None
     return [(verdict.verdict, verdict.reason) for verdict in receipt.verdicts]
 
 
-def declare_gone(office: Office) -> None:
-    """Two people."""
+def declare_gone(counter: Counter) -> None:
+    """Two people, and the device's answer between them."""
+    office = counter.office
     number = only(office).number
     places(office).ask(number, "dipulihkan dari cadangan semalam", by="ayu")
+    for _ in range(4):
+        if only(office).state is MissingState.NOT_ON_DEVICE:
+            break
+        counter.round()
     places(office).confirm(number, by="budi")
 
 
@@ -263,7 +274,7 @@ def test_after_two_people_said_so_the_chain_goes_on_with_the_next_packet(
     lose_two(counter, backup)
     for _ in range(2):
         counter.round()
-    declare_gone(office)
+    declare_gone(counter)
     counter.deliver(4, 5)
     assert stored_places(office) == [1, 4, 5]
     assert counter.states()[3:] == [RowState.ACKED, RowState.ACKED]
@@ -311,7 +322,7 @@ def test_a_place_the_device_still_has_cannot_be_declared_gone(
         places(office).ask(only(office).number, "cadangan", by="ayu")
     counter.round()
     assert (only(office).first, only(office).last, only(office).state) == (2, 2, MissingState.NOT_ON_DEVICE)
-    declare_gone(office)
+    declare_gone(counter)
     counter.round()
     assert stored_places(office) == [1, 3]
 
@@ -349,7 +360,7 @@ def test_a_packet_that_turns_up_after_all_takes_its_place(
     before.restore()
     for _ in range(2):
         counter.round()
-    declare_gone(office)
+    declare_gone(counter)
     counter.deliver(4)
 
     assert carried(counter, stick[0]) == [(Verdict.RETRY_LATER, "successor_first")]
@@ -373,7 +384,7 @@ def test_a_packet_that_comes_between_the_word_and_the_next_claim_is_taken_in_its
     before.restore()
     for _ in range(2):
         counter.round()
-    declare_gone(office)
+    declare_gone(counter)
     assert carried(counter, early) == [(Verdict.ACCEPTED, None)]
     counter.deliver(4)
     assert stored_places(office) == [1, 2, 4]
@@ -386,7 +397,7 @@ def test_other_bytes_in_a_place_that_is_gone_are_a_fork(
     lost = lose_two(counter, backup)
     for _ in range(2):
         counter.round()
-    declare_gone(office)
+    declare_gone(counter)
     counter.deliver(4)
     chain = counter.keys.chains[Lane.CORE]
     chain.epoch, chain.next_seq, chain.head = lost[0].epoch, 3, lost[0].digest
@@ -400,7 +411,7 @@ def test_spoilt_bytes_behind_the_gap_do_not_keep_the_chain_from_going_on(
     lose_two(counter, backup)
     for _ in range(2):
         counter.round()
-    declare_gone(office)
+    declare_gone(counter)
     spoilt = counter.claim(4)
     counter.claim(5)
     rot(counter.database, spoilt.id)
@@ -436,7 +447,7 @@ def test_more_places_than_one_command_names_are_asked_for_one_after_the_other(
     for _ in range(4):
         counter.round()
     assert (only(office).first, only(office).last, only(office).state) == (2, 5, MissingState.NOT_ON_DEVICE)
-    declare_gone(office)
+    declare_gone(counter)
     counter.round()
     assert stored_places(office) == [1, 6]
 
@@ -460,6 +471,39 @@ def test_the_way_out_on_the_command_line(counter: Counter, office: Office, backu
     assert (code, "wait for its next round" in said) == (1, True)
     counter.round()
     assert run("gone", number, "--reason", "cadangan", user="ayu")[0] == 0
+    code, said = run("confirm", number, user="budi")
+    assert (code, "wait for its next round" in said) == (1, True)
+    for _ in range(2):
+        counter.round()
     assert run("confirm", number, user="ayu")[0] == 1
     assert "goes on with 4" in run("confirm", number, user="budi")[1]
     assert '"state": "gone"' in run("list", "--json")[1]
+
+
+def test_an_old_question_in_the_backup_is_not_the_last_word(
+    counter: Counter, office: Office, backup: Callable[[], Backup]
+) -> None:
+    """The device remembers to have answered it, and does nothing again: the one who asks has it asked afresh."""
+    counter.deliver(1)
+    before = backup()
+    counter.deliver(2, 3)
+    before.restore()
+    counter.hears = False
+    counter.round()
+    with_question = backup()
+    counter.hears = True
+    for _ in range(3):
+        counter.round()
+    assert stored_places(office) == [1, 2, 3]
+    with_question.restore()
+    for _ in range(2):
+        counter.round()
+    assert only(office).state is MissingState.NOT_ON_DEVICE
+    places(office).ask(only(office).number, "cadangan", by="ayu")
+    with pytest.raises(StillOnDeviceError):
+        places(office).confirm(only(office).number, by="budi")
+    for _ in range(3):
+        counter.round()
+    assert stored_places(office) == [1, 2, 3]
+    with pytest.raises(NoSuchPlacesError):
+        places(office).confirm(only(office).number, by="budi")
