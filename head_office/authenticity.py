@@ -15,7 +15,7 @@ from head_office.errors import (
 )
 from sync import checkpoint as wire
 from sync.checkpoint import Batch, Checkpoint
-from sync.envelope import Header, envelope_digest, read_envelope
+from sync.envelope import Header, Lane, envelope_digest, read_envelope, read_other_version
 from sync.errors import EnvelopeError, Refusal, WireError
 from sync.keys import PublicKey
 
@@ -27,7 +27,8 @@ class Checked:
     """One envelope after its signature was looked at.
 
     ``refusal`` is None when it is authentic; then ``header`` is proved. Otherwise ``header`` is what the bytes say
-    of themselves, or None when they cannot be read.
+    of themselves, or None when they cannot be read. Of a later version than ours ``stands_at`` is what the device has
+    signed of its place, all the same.
     """
 
     envelope: bytes
@@ -35,6 +36,7 @@ class Checked:
     header: Header | None
     signer_kid: bytes | None
     refusal: str | None
+    stands_at: tuple[Lane, bytes, int] | None = None
 
 
 def read(body: bytes) -> Batch:
@@ -72,7 +74,9 @@ def check(envelope: bytes, device_id: str, keys: Mapping[bytes, PublicKey]) -> C
     try:
         claimed = read_envelope(envelope)
     except EnvelopeError as error:
-        return Checked(envelope, envelope_digest(envelope), None, None, error.refusal.value)
+        ahead = error.refusal is Refusal.UNKNOWN_VERSION
+        place = _signed_place(envelope, device_id, keys) if ahead else None
+        return Checked(envelope, envelope_digest(envelope), None, None, error.refusal.value, place)
     header, kid, digest = claimed.header, claimed.kid, claimed.digest
     if header.device_id != device_id:
         return Checked(envelope, digest, header, kid, Refusal.WRONG_DEVICE.value)
@@ -84,3 +88,15 @@ def check(envelope: bytes, device_id: str, keys: Mapping[bytes, PublicKey]) -> C
     except EnvelopeError as error:
         return Checked(envelope, digest, header, kid, error.refusal.value)
     return Checked(envelope, digest, header, kid, None)
+
+
+def _signed_place(envelope: bytes, device_id: str, keys: Mapping[bytes, PublicKey]) -> tuple[Lane, bytes, int] | None:
+    """Lane, epoch and number of an envelope of a later version, where this device has signed them."""
+    try:
+        other = read_other_version(envelope)
+    except EnvelopeError:
+        return None  # whatever it is: there is no place to name
+    key = keys.get(other.kid)
+    if key is None or other.device_id != device_id or not other.is_signed_by(key):
+        return None
+    return other.lane, other.epoch, other.seq

@@ -288,10 +288,12 @@ class Round:
             if packet.digest in self._answered:
                 continue
             if header is None:
-                # Without a readable place there is nothing a verdict could name.
+                # Without a readable place there is nothing a verdict could name, except what its device has signed.
                 self._unplaced = True
                 log.warning("%s sent %d unreadable bytes: %s", self._device_id, len(packet.envelope), packet.refusal)
                 self._note_refusal(packet, packet.refusal or Refusal.NOT_CBOR.value)
+                if packet.stands_at is not None:
+                    self._answer_later_version(packet, packet.stands_at)
                 continue
             spot = Place(LaneKey(self._device_id, header.lane, header.epoch), header.seq)
             before = self._stored(spot, packet.digest) if _could_be_at(packet, spot) else None
@@ -307,6 +309,19 @@ class Round:
                 self._note_refusal(packet, packet.refusal or verdict.value)
                 self._say(spot, packet.digest, verdict, packet.refusal, None)
         self._spoilt.clear()
+
+    def _answer_later_version(self, packet: Checked, stands_at: tuple[Lane, bytes, int]) -> None:
+        """Ours to store, and not ours to judge yet: it waits on its device until this program knows its version.
+
+        Unless it is here already, as evidence of its place, because an authentic packet stood behind it.
+        """
+        lane, epoch, seq = stands_at
+        spot = Place(LaneKey(self._device_id, lane, epoch), seq)
+        before = self._stored(spot, packet.digest)
+        if before is not None:
+            self._say_again(spot, packet.digest, before)
+        else:
+            self._say(spot, packet.digest, Verdict.RETRY_LATER, packet.refusal, None)
 
     def _take(self, spot: Place, packet: Checked, verdict: Verdict, reason: str | None, *, in_chain: bool) -> None:
         row = custody.PacketRow(
@@ -329,7 +344,7 @@ class Round:
             self._device_id,
             packet.digest,
             reason=reason,
-            place=(header.lane.value, header.epoch, header.seq) if header else None,
+            place=(header.lane.value, header.epoch, header.seq) if header else packet.stands_at,
             size=len(packet.envelope),
             now_ms=self._now_ms,
         )
@@ -362,7 +377,7 @@ def _could_be_at(packet: Checked, spot: Place) -> bool:
     """
     header = packet.header
     if header is None:
-        return True
+        return packet.stands_at is None or packet.stands_at == (spot.key.lane, spot.key.epoch, spot.seq)
     said = (header.device_id, header.lane, header.epoch, header.seq)
     mine = (spot.key.device_id, spot.key.lane, spot.key.epoch, spot.seq)
     astray = sum(one != other for one, other in zip(said, mine, strict=True))

@@ -146,6 +146,29 @@ class Claimed:
         return Verified(self.header, self.signed.payload, self.digest, self.signed.protected)
 
 
+@dataclass(frozen=True, slots=True)
+class OtherVersion:
+    """An envelope whose header is of a version this program does not know, as far as all versions are alike.
+
+    Its signature is made as ever, and its header begins as ever; nothing else of it is looked at.
+    """
+
+    device_id: str
+    lane: Lane
+    epoch: bytes
+    seq: int
+    kid: bytes
+    signed: cose.Sign1 = field(repr=False)
+
+    def is_signed_by(self, public_key: PublicKey) -> bool:
+        """Whether that key's owner says so."""
+        try:
+            self.signed.verify(public_key)
+        except CoseError:
+            return False
+        return True
+
+
 def seal(
     packet: bytes,
     header: Header,
@@ -182,6 +205,23 @@ def read_envelope(envelope: bytes) -> Claimed:
 def read_header(envelope: bytes) -> Header:
     """What the envelope says of itself; nothing here is proved. Raises EnvelopeError."""
     return _read_header(_parse(envelope).headers[HEADER_LABEL])
+
+
+def read_other_version(envelope: bytes) -> OtherVersion:
+    """Whose an envelope of another version is and where it stands; unproved. Raises EnvelopeError.
+
+    In every version the header begins with version, device, lane, epoch and number.
+    """
+    signed = _parse(envelope)
+    match signed.headers[HEADER_LABEL]:
+        case [int(version), str(device), str(lane), bytes(epoch), int(seq), *_] if version > VERSION:
+            DEVICE_ID.check(device, EnvelopeError, "header.device_id")
+            known_lane = Choice(Lane).from_wire(lane, EnvelopeError, "header.lane")
+            _exactly(epoch, EPOCH_BYTES, "header.epoch")
+            _whole(seq, FIRST_SEQ, MAX_SEQ, "header.seq")
+            return OtherVersion(device, known_lane, epoch, seq, signed.kid, signed)
+        case _:
+            raise EnvelopeError(Refusal.WRONG_TYPE, "header", "not the beginning of a later version's array")
 
 
 def read_key_id(envelope: bytes) -> bytes:
@@ -300,7 +340,7 @@ def _header_array(header: Header) -> list[object]:
 def _read_header(value: object) -> Header:
     if not isinstance(value, list) or not value:
         raise EnvelopeError(Refusal.WRONG_TYPE, "header", "not an array")
-    # The version stands first, so that a later version may change everything behind it.
+    # The version stands first, so that a later version may change everything behind the place (read_other_version).
     if value[0] != VERSION or isinstance(value[0], bool):
         raise EnvelopeError(Refusal.UNKNOWN_VERSION, "header.version")
     match value:

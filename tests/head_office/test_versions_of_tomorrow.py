@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from head_office import custody
+from head_office import custody, quarantine
 from head_office.errors import UnknownVersionError
 from sync import cbor, checkpoint, cose, enrolment, envelope
 from sync.envelope import Lane, envelope_digest
@@ -35,20 +35,75 @@ def test_a_batch_of_tomorrow_is_refused_as_one(office: Office, changes: dict[str
     assert office.stored() == []
 
 
+def sealed_tomorrow(device: Device, *begin: Any, signer: Any = None) -> bytes:
+    """An envelope of version two, next in its chain; ``begin`` in place of what every version begins with."""
+    chain = device.chains[Lane.CORE]
+    usual = [2, device.device_id, "core", chain.epoch, chain.next_seq]
+    array = [*(begin or usual), "whatever version two brings"]
+    headers = cose.protect(envelope.TYP, device.signer.algorithm, device.signer.kid, {envelope.HEADER_LABEL: array})
+    later = cose.sign(headers, b"sealed in another way", signer or device.signer)
+    chain.next_seq, chain.head = chain.next_seq + 1, envelope_digest(later)
+    return later
+
+
 def test_an_envelope_of_tomorrow_keeps_its_place_as_evidence(office: Office) -> None:
     """Alone it stays with the device; with an authentic one behind it, it does not hold the queue up."""
     device = office.device()
-    chain = device.chains[Lane.CORE]
-    array = [2, device.device_id, "core", chain.epoch, 1, bytes(32), "whatever version two brings"]
-    headers = cose.protect(envelope.TYP, device.signer.algorithm, device.signer.kid, {envelope.HEADER_LABEL: array})
-    later = cose.sign(headers, b"sealed in another way", device.signer)
-    chain.next_seq, chain.head = 2, envelope_digest(later)
-    assert office.verdicts(device, later) == []
+    later = sealed_tomorrow(device)
+    assert office.verdicts(device, later) == [(Verdict.RETRY_LATER, "unknown_version")]
     assert office.verdicts(device, later, device.seal()) == [
         (Verdict.QUARANTINED, "unknown_version"),
         (Verdict.ACCEPTED, None),
     ]
     assert len(office.claims()) == 1
+    # The reply was lost: alone it is known by its place and digest.
+    assert office.verdicts(device, later) == [(Verdict.QUARANTINED, "unknown_version")]
+
+
+def test_a_queue_of_tomorrow_is_named_packet_by_packet_and_waits(office: Office) -> None:
+    """The device was updated first: each verdict has place, digest and reason, and the list says who is behind."""
+    device = office.device()
+    packets = [sealed_tomorrow(device) for _ in range(3)]
+    told = office.receive(device, *packets).verdicts
+    epoch = device.chains[Lane.CORE].epoch
+    assert [(one.lane, one.epoch, one.seq, one.digest) for one in told] == [
+        (Lane.CORE, epoch, seq, envelope_digest(packet)) for seq, packet in enumerate(packets, 1)
+    ]
+    assert {(one.verdict, one.reason) for one in told} == {(Verdict.RETRY_LATER, "unknown_version")}
+    assert office.stored() == []
+    assert {(one.seq, one.reason, one.state) for one in quarantine.entries(office.ledger)} == {
+        (seq, "unknown_version", "kept_by_device") for seq in (1, 2, 3)
+    }
+    assert office.alarm_kinds() == []
+
+
+@pytest.mark.parametrize("fault", ["signature", "device", "lane", "number", "short", "older"])
+def test_what_is_not_signed_or_does_not_begin_as_every_version_is_named_nothing(office: Office, fault: str) -> None:
+    """No word about a place that the device has not signed."""
+    device, other = office.device("SN-1"), office.device("SN-2")
+    epoch = device.chains[Lane.CORE].epoch
+    begin: list[Any] = {
+        "device": [2, other.device_id, "core", epoch, 1],
+        "lane": [2, device.device_id, "express", epoch, 1],
+        "number": [2, device.device_id, "core", epoch, 0],
+        "short": [2, device.device_id],
+        "older": [0, device.device_id, "core", epoch, 1],
+    }.get(fault, [])
+    later = sealed_tomorrow(device, *begin, signer=other.signer if fault == "signature" else None)
+    assert office.verdicts(device, later) == []
+    assert office.stored() == []
+
+
+def test_one_of_tomorrow_takes_no_place_but_its_own(office: Office) -> None:
+    """Whoever sends it before another packet than its successor: it is not the evidence of that place."""
+    device = office.device()
+    first = sealed_tomorrow(device)
+    device.seal()
+    third = device.seal()
+    assert office.verdicts(device, first, third) == [
+        (Verdict.RETRY_LATER, "unknown_version"),
+        (Verdict.RETRY_LATER, "gap"),
+    ]
 
 
 @pytest.mark.parametrize(
