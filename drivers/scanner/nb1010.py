@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from drivers.errors import DeviceProtocolError
 from drivers.scanner.base import PlaceAgain, Prompt, ScannerSource
 from drivers.scanner.calibration import Calibration, Calibrations, none_measured
+from drivers.scanner.usb_link import open_link
 from drivers.scanner.usb_listing import UsbDevice
 from drivers.scanner.usb_scanner import UsbScanner, geometry_for, is_blank, is_set, listed
-from drivers.scanner.usb_transport import Interface, SystemUsb, UsbBus, open_link
+from drivers.scanner.usb_transport import Interface, SystemUsb, UsbBus
 
 DRIVER = "nb1010"
 MODEL = "NEXT Biometrics NB-1010-U"

@@ -34,9 +34,10 @@ from drivers.scanner.upektc_packet import (
     whole_length,
     without_pixels,
 )
+from drivers.scanner.usb_link import UsbLink, open_link
 from drivers.scanner.usb_listing import UsbDevice
 from drivers.scanner.usb_scanner import UsbScanner, geometry_for, is_set, listed
-from drivers.scanner.usb_transport import Interface, SystemUsb, UsbBus, UsbLink, open_link
+from drivers.scanner.usb_transport import Interface, SystemUsb, UsbBus
 
 DRIVER = "upektc_img"
 MODELS = {(0x147E, 0x2016): "UPEK TouchChip", (0x147E, 0x2020): "AuthenTec TouchChip"}

@@ -28,9 +28,10 @@ from drivers.scanner.uru4000_picture import (
     stand_in,
     without_pixels,
 )
+from drivers.scanner.usb_link import UsbLink, open_link
 from drivers.scanner.usb_listing import UsbDevice
 from drivers.scanner.usb_scanner import UsbScanner, geometry_for, is_blank, is_set, listed
-from drivers.scanner.usb_transport import Interface, SystemUsb, UsbBus, UsbLink, UsbOverflowError, open_link
+from drivers.scanner.usb_transport import Interface, SystemUsb, UsbBus, UsbOverflowError
 
 DRIVER = "uru4000"
 EVENTS, EVENT_BYTES = 0x81, 64

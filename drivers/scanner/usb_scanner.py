@@ -11,8 +11,8 @@ from drivers.scanner import calibration as geometry
 from drivers.scanner.base import FingerImage, PlaceAgain, Prompt, Scanner, ScannerInfo, ScannerState
 from drivers.scanner.calibration import Calibration
 from drivers.scanner.errors import NotCalibratedError
+from drivers.scanner.usb_link import UsbLink
 from drivers.scanner.usb_listing import UsbDevice
-from drivers.scanner.usb_transport import UsbLink
 
 FEWEST_GREY_LEVELS = 8
 """A picture whose darkest and lightest hundredth lie nearer than this holds no ridges, only sensor noise."""

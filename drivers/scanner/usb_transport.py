@@ -1,11 +1,9 @@
-"""The door to USB: one claimed interface, its requests with time-outs, its event reader, and how all of it ends.
+"""The door to USB: an interface is claimed, one request at a time is made of it, every failure gets its name.
 
 pyusb's back-end interface is used directly: its ``Device`` would claim interfaces and set configurations by itself.
 Each opening has a libusb context of its own, made at open and destroyed at close: libusb's list of devices goes
-stale where udev's messages do not arrive, a fresh context sees the truth.
-
-libusb's synchronous calls cannot be cancelled one by one. Closing releases the interface first, upon which Linux
-ends every pending request of it; where that does not help, the reader looks up once a second.
+stale where udev's messages do not arrive, a fresh context sees the truth. What happens beside a request (events, a
+read that waits for another request) and how all of it ends: ``usb_link.py``.
 """
 
 import array
@@ -13,8 +11,6 @@ import contextlib
 import enum
 import errno
 import struct
-import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -38,15 +34,6 @@ from drivers.scanner.usb_traffic import Kind, UsbRequest
 
 CONTROL_S = 1.0
 """A register is read or written within a millisecond; a device that takes a thousand times as long has hung."""
-LISTEN_S = 1.0
-"""How often the event reader looks whether it shall end. Not below 0.2: a request that is cancelled in the moment
-its answer comes loses it where the device is replayed."""
-JOIN_S = 5.0
-"""A thread ends with the request it waits in, of which none has a longer time-out than 3 s."""
-STOP_S = 0.05
-"""How often a wait looks at the caller's stop event: nobody notices, and a kiosk stays idle."""
-MOST_EVENTS = 256
-"""Unread events that are kept; a person causes two in a touch."""
 UDEV_RULES = "systemd/70-mpos-scanners.rules"
 
 UNSUPPORTED = RuntimeError
@@ -124,12 +111,7 @@ class Interface(enum.Enum):
     """The one of class ff/ff/ff: a keyboard with a reader has others beside it."""
 
 
-def find(bus: UsbBus, wanted: Callable[[UsbDevice], bool]) -> list[UsbDevice]:
-    """The plugged-in devices a driver knows; opens nothing."""
-    return [device for device in bus.devices() if wanted(device)]
-
-
-def open_link(bus: UsbBus, listed: UsbDevice, interface: Interface) -> "UsbLink":
+def claim(bus: UsbBus, listed: UsbDevice, interface: Interface) -> "ClaimedInterface":
     """Open what was listed, where it is plugged in now, and claim its interface.
 
     Raises
@@ -161,7 +143,7 @@ def open_link(bus: UsbBus, listed: UsbDevice, interface: Interface) -> "UsbLink"
         _finalize(backend)
         raise
     there = lambda: any((one.path, one.address) == (now[0].path, now[0].address) for one in bus.devices())  # noqa: E731
-    return UsbLink(name, Opened(backend, handle, number, there), bus.clock, bus.recorder(now[0]))
+    return ClaimedInterface(name, Opened(backend, handle, number, there), bus.recorder(now[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,21 +161,18 @@ class UsbOverflowError(DeviceProtocolError):
     """It sent more than was asked for; what came is lost."""
 
 
-class UsbLink:
-    """One claimed interface. Requests come from one thread; events are read beside it.
+class ClaimedInterface:
+    """One claimed interface and the requests it takes; from one thread, and one more that reads events.
 
     After a DeviceRemovedError it answers everything with the same: close it, and open anew after the replug.
     """
 
-    def __init__(self, name: str, opened: Opened, clock: Clock, recorder: Recorder | None) -> None:
-        self.name, self.clock, self._recorder = name, clock, recorder
+    def __init__(self, name: str, opened: Opened, recorder: Recorder | None) -> None:
+        self.name, self._recorder = name, recorder
         self._backend, self._handle, self._interface = opened.backend, opened.handle, opened.interface
         self._still_there = opened.still_there
-        self._threads: list[threading.Thread] = []
-        self._events: deque[bytes] = deque(maxlen=MOST_EVENTS)
-        self._reader_error: DeviceError | None = None
-        self._closing = False
         self._lost = ""
+        self._released = False
 
     @property
     def lost(self) -> bool:
@@ -255,96 +234,34 @@ class UsbLink:
         finally:
             buffer[:] = Bytes("B", bytes(size))  # the only other copy of what may be a finger
 
-    def begin_bulk_read(
-        self, endpoint: int, size: int, timeout_s: float, doing: str, shown: Callable[[bytes], bytes] | None = None
-    ) -> "PendingRead":
-        """Ask for bytes that come only after another request, which this thread makes meanwhile."""
-        pending = PendingRead(self.clock)
-        work = pending.run(lambda: self.bulk_read(endpoint, size, timeout_s, doing, shown))
-        self._start(work, "bulk read")
-        return pending
-
     def amend_record(self, endpoint: int, make: Callable[[], bytes]) -> None:
         """Give a recorder, if there is one, something that replays better than a masked answer."""
         if self._recorder is not None:
             self._recorder.amend(endpoint, make())
 
-    def listen(self, endpoint: int, size: int) -> None:
-        """Read events from now on, in a thread that ends at :meth:`close`."""
-        self._start(lambda: self._read_events(endpoint, size), "events")
-
-    def next_event(self, timeout_s: float, stop: threading.Event | None = None) -> bytes | None:
-        """The next unread event; None when the time is over or ``stop`` is set.
-
-        Raises
-        ------
-        DeviceError
-            Why no more events come.
-        """
-        until = self.clock.now() + timeout_s
-        while not self._events and self._reader_error is None and (stop is None or not stop.is_set()):
-            left = until - self.clock.now()
-            if left <= 0:
-                return None
-            ready = lambda: bool(self._events) or self._reader_error is not None  # noqa: E731
-            self.clock.wait_for(ready, left if stop is None else min(left, STOP_S))
-        if self._events:
-            return self._events.popleft()
-        if self._reader_error is not None:
-            raise self._reader_error
-        return None
-
-    def forget_events(self) -> None:
-        """What happened until now is not asked for any more; raises when no more events can come."""
-        self._events.clear()
-        if self._reader_error is not None:
-            raise self._reader_error
-
-    def close(self) -> None:
-        """End what is pending and give the device back; safe to call twice, and with the device gone."""
-        if self._closing:
-            return
-        self._closing = True
-        # A device that is gone has released its interface by itself.
-        with contextlib.suppress(usb.core.USBError, UNSUPPORTED):
-            self._backend.release_interface(self._handle, self._interface)
-        self.clock.notify()
-        for thread in self._threads:
-            thread.join(JOIN_S)
-        if not any(thread.is_alive() for thread in self._threads):
-            # Closing under a thread that is still within libusb would pull the memory from under it.
-            self._backend.close_device(self._handle)
-            _finalize(self._backend)
-
-    def _start(self, work: Callable[[], None], what: str) -> None:
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        self._threads.append(self.clock.start_thread(work, f"{what} of {self.name}"))
-
-    def _read_events(self, endpoint: int, size: int) -> None:
+    def interrupt_read(self, endpoint: int, size: int, timeout_s: float, doing: str) -> bytes:
+        """One event; raises as :meth:`control_read`, DeviceTimeoutError when nothing happened."""
         buffer = Bytes("B", bytes(size))
 
         def receive() -> int:
-            return int(self._backend.intr_read(self._handle, endpoint, self._interface, buffer, _ms(LISTEN_S)))
+            return int(self._backend.intr_read(self._handle, endpoint, self._interface, buffer, _ms(timeout_s)))
 
         def kept(count: int) -> bytes:
             return buffer[:count].tobytes()
 
-        request = UsbRequest(Kind.INTERRUPT, endpoint, size)
-        while not self._closing:
-            try:
-                count = self._request(request, receive, kept, "report events")
-            except DeviceTimeoutError:
-                continue  # nothing happened, and nobody closed
-            except DeviceError as error:
-                self._reader_error = error
-                break
-            if count == 0:
-                # A cancelled request ends so, too; then nobody asks for the error any more.
-                self._reader_error = DeviceProtocolError(self.name, "report events", "an empty packet: it stopped")
-                break
-            self._events.append(kept(count))
-            self.clock.notify()
-        self.clock.notify()
+        return kept(self._request(UsbRequest(Kind.INTERRUPT, endpoint, size), receive, kept, doing))
+
+    def release(self) -> None:
+        """Let go of the interface, upon which Linux ends what is pending; no request is taken any more."""
+        self._released = True
+        # A device that is gone has released its interface by itself.
+        with contextlib.suppress(usb.core.USBError, UNSUPPORTED):
+            self._backend.release_interface(self._handle, self._interface)
+
+    def destroy(self) -> None:
+        """Close the device and its context. Nobody may be within a request any more: its memory goes, too."""
+        self._backend.close_device(self._handle)
+        _finalize(self._backend)
 
     def _control(self, setup: bytes, buffer: Any, doing: str) -> int:
         direction, request, value, index, _ = struct.unpack("<BBHHH", setup)
@@ -365,7 +282,7 @@ class UsbLink:
     ) -> int:
         """One request, recorded, its failure named; a stalled endpoint is freed and asked once more."""
         for stalled_before in (False, True):
-            if self._lost or self._closing:
+            if self._lost or self._released:
                 raise DeviceRemovedError(self.name, doing, self._lost or "it was closed; open it again")
             number = None if self._recorder is None else self._recorder.begin(request)
             try:
@@ -400,39 +317,6 @@ class UsbLink:
             self._lost = "it was unplugged, or the cable fails"
             return DeviceRemovedError(self.name, doing, self._lost)
         return DeviceProtocolError(self.name, doing, f"USB error {error.errno}: {error.strerror}")
-
-
-class PendingRead:
-    """A bulk read under way in a thread of its own."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._done = False
-        self._data: bytearray | None = None
-        self._error: DeviceError | None = None
-
-    def run(self, read: Callable[[], bytearray]) -> Callable[[], None]:
-        """The thread's work."""
-
-        def work() -> None:
-            try:
-                self._data = read()
-            except DeviceError as error:
-                self._error = error
-            finally:
-                self._done = True
-                self._clock.notify()
-
-        return work
-
-    def result(self, timeout_s: float) -> bytearray:
-        """What came; raises what went wrong. ``timeout_s`` is above the read's own."""
-        self._clock.wait_for(lambda: self._done, timeout_s)
-        if self._error is not None:
-            raise self._error
-        if self._data is None:
-            raise DeviceTimeoutError("USB", "bulk read", "libusb kept a request beyond its time-out")
-        return self._data
 
 
 def _listed(backend: IBackend, device: UsbDevice, name: str) -> Handle:

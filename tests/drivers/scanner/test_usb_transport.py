@@ -13,12 +13,13 @@ from drivers.scanner import nb1010, upektc_img, uru4000
 from drivers.scanner.base import FingerImage, PlaceAgain, ScannerState
 from drivers.scanner.uru4000_forged import ForgedUru4000
 from drivers.scanner.usb_clock import SimulatedClock
+from drivers.scanner.usb_link import open_link
 from drivers.scanner.usb_listing import plugged_in
 from drivers.scanner.usb_players import Recorded, ReplayError
 from drivers.scanner.usb_recorder import UsbRecorder
 from drivers.scanner.usb_replay import ReplayedUsb
 from drivers.scanner.usb_traffic import Kind, Session, TrafficFileError, Transfer, UsbRequest, read_session, write_pcap
-from drivers.scanner.usb_transport import Interface, SystemUsb, open_link
+from drivers.scanner.usb_transport import Interface, SystemUsb
 from tests.drivers.scanner.leaks import nothing_left
 from tests.drivers.scanner.usb_faults import CAPTURE_S, FAMILIES, Family, Visit, finger
 
