@@ -1,6 +1,7 @@
 """The device's queue: what putting a packet costs beside bare SQLite, and what a long queue costs beside a short one.
 
-Both sides of the first table flush every commit (WAL, FULL) and store the same bytes, in turns within one run:
+All sides of the first table flush every commit (WAL, FULL) and store the same bytes, in turns within one run, each
+time another one first. The bare sides have nothing else set: SQLite's own page size, vacuum and locks.
 
 - *bare table*: a plain table of numbered blobs, one INSERT per packet: what the disk and SQLite cost, and no queue;
 - *bare queue*: one plain table with what any queue of sealed packets keeps (id, place, digest, state, times), unique
@@ -91,11 +92,11 @@ def _enqueue(folder: Path, size: int, count: int) -> bool:
         opened.callback(bare.close)
         opened.callback(queue.close)
         _make_queue(queue)
-        sealed = Sealed(size)
+        sealed, ids = Sealed(size), [_packet_id(number) for number in range(count)]
         sides: dict[str, Callable[[int], None]] = {
             "bare table": lambda n: _insert_blob(bare, sealed.made(n)),
-            "bare queue": lambda n: _insert_row(queue, n, sealed.made(n)),
-            "ours": lambda n: sealed.put_made(outbox, n),
+            "bare queue": lambda n: _insert_row(queue, n, ids[n], sealed.made(n)),
+            "ours": lambda n: sealed.put_made(outbox, n, ids[n]),
         }
         taken = _in_turns(sides, count, lambda: sealed.seal_ahead(outbox, BLOCK))
     medians = {name: statistics.median(times) for name, times in taken.items()}
@@ -121,9 +122,11 @@ def _in_turns(
     sides: dict[str, Callable[[int], None]], count: int, seal_ahead: Callable[[], None]
 ) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {name: [] for name in sides}
+    order = list(sides.items())
     for first in range(0, count, BLOCK):
         seal_ahead()
-        for name, act in sides.items():
+        order.append(order.pop(0))
+        for name, act in order:
             for number in range(first, first + BLOCK):
                 began = time.perf_counter_ns()
                 act(number)
@@ -153,9 +156,9 @@ class Sealed:
         """The packet of that number, for whoever stores it without a chain."""
         return self._chain[number + 1]
 
-    def put_made(self, outbox: Outbox, number: int) -> None:
+    def put_made(self, outbox: Outbox, number: int, packet_id: UUID) -> None:
         """Into the queue; the sealing is a look into a table."""
-        outbox.put(_packet_id(number), Lane.CORE, lambda place: self._chain[place.seq])
+        outbox.put(packet_id, Lane.CORE, lambda place: self._chain[place.seq])
 
     def put(self, outbox: Outbox, number: int) -> None:
         """Into the queue, sealed on the way."""
@@ -174,7 +177,7 @@ def _packet_id(number: int) -> UUID:
 
 def _bare(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
-    for pragma in ("auto_vacuum = INCREMENTAL", "locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+    for pragma in ("journal_mode = WAL", "synchronous = FULL"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     connection.execute("CREATE TABLE packets (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)")
     return connection
@@ -194,13 +197,13 @@ def _make_queue(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX next_to_send ON queue (state, next_at, seq)")
 
 
-def _insert_row(connection: sqlite3.Connection, number: int, packet: bytes) -> None:
+def _insert_row(connection: sqlite3.Connection, number: int, packet_id: UUID, packet: bytes) -> None:
     digest = hashlib.sha256(packet).digest()
     connection.execute(
         "INSERT INTO queue (packet_id, lane, epoch, seq, state, next_at, attempts, digest, prev_hash, size, queued_at,"
         " bytes) VALUES (?, 'core', ?, ?, 'READY', ?, 0, ?, ?, ?, ?, ?)",
         (
-            _packet_id(number).bytes,
+            packet_id.bytes,
             digest[:16],
             number,
             NOW_MS + number,

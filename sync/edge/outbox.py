@@ -176,9 +176,8 @@ class Outbox:
             The envelope is none.
         """
         with self._database.transaction() as tx:
-            chain, epoch, last, prev_hash, before, is_known = tx.execute(
-                _NEXT_PLACE, (packet_id.bytes, lane.value)
-            ).fetchone()
+            key = packet_id.bytes
+            chain, epoch, last, prev_hash, before, is_known = tx.execute(_NEXT_PLACE, (key, lane.value)).fetchone()
             if is_known:
                 known = self._row(tx, packet_id)
                 assert known is not None
@@ -193,28 +192,26 @@ class Outbox:
                 raise ChainError("sealed for another place in the chain")
             if self._owner is not None and self._owner.encode() not in envelope[:HEADER_WITHIN]:
                 raise ChainError("sealed as another device than the one enrolled now")
-            digest, size, now = envelope_digest(envelope), len(envelope), self._clock.utc()
-            now_ms = milliseconds(now)
+            digest, size, now_ms = envelope_digest(envelope), len(envelope), milliseconds(self._clock.utc())
             tx.execute(
                 "INSERT INTO outbox_rows (id, packet_id, state, next_at_ms, attempts, digest, prev_hash, size, total,"
                 " queued_at_ms) VALUES (?, ?, 'READY', ?, 0, ?, ?, ?, ?, ?)",
-                (row, packet_id.bytes, now_ms, digest, prev_hash, size, before + size, now_ms),
+                (row, key, now_ms, digest, prev_hash, size, before + size, now_ms),
             )
             tx.execute("INSERT INTO outbox_envelopes (id, bytes) VALUES (?, ?)", (row, envelope))
         # As it stands in the file now; reading it again would say the same.
-        queued_at = from_milliseconds(now_ms)
         return OutboxRow(
             id=row,
             packet_id=packet_id,
             lane=lane,
-            epoch=position.epoch,
+            epoch=epoch,
             seq=position.seq,
             state=RowState.READY,
             size=size,
             digest=digest,
             prev_hash=prev_hash,
-            queued_at=queued_at,
-            next_at=queued_at,
+            queued_at_ms=now_ms,
+            next_at_ms=now_ms,
         )
 
     def due(

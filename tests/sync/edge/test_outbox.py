@@ -506,6 +506,14 @@ def test_rows_are_listed_newest_first_whatever_their_lane(desk: Desk) -> None:
     ]
 
 
+def test_a_row_in_a_log_line_says_where_it_stands_and_not_what_is_in_it(desk: Desk) -> None:
+    """Whatever is printed of it, sealed bytes are not."""
+    desk.put(1)
+    (row,) = due(desk)
+    assert row.envelope
+    assert repr(row) == f"<packet {row.packet_id}: core 1 of {row.epoch.hex()}, READY>"
+
+
 def test_a_clock_set_back_does_not_turn_a_chain_around_on_the_screen(desk: Desk) -> None:
     """Within a chain the order is the one in which packets were put."""
     for number in range(3):
