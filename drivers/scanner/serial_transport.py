@@ -136,8 +136,8 @@ class SerialTransport:
             got += self._read_some(view[got:], min(left, SLICE_S))
         return got
 
-    def read_until_quiet(self, quiet_s: float, until: float) -> int:
-        """Throw away what comes until nothing came for ``quiet_s``; how many bytes that were.
+    def read_until_quiet(self, quiet_s: float, until: float, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Throw away what comes until nothing came for ``quiet_s``; False when ``stopped`` said so before.
 
         Raises
         ------
@@ -150,12 +150,14 @@ class SerialTransport:
         try:
             with memoryview(scrap) as view:
                 while count := self._read_some(view, quiet_s):
+                    if stopped():
+                        return False
                     thrown += count
                     if thrown > MOST_UNREAD_BYTES or self._monotonic() > until:
                         raise DeviceProtocolError(self._name, "wait for silence", "it never stops sending")
         finally:
             scrap[:] = bytes(len(scrap))
-        return thrown
+        return True
 
     def close(self) -> None:
         """Give the port back; safe to call twice."""

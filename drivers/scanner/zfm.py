@@ -180,7 +180,7 @@ class ZfmScanner(Scanner):
         self._port.close()
 
     def _capture(self, until: float, stop: threading.Event) -> FingerImage | PlaceAgain:
-        self._end_what_was_sent()
+        self._end_what_was_sent(stop)
         failed, prompted = False, None
         while not stop.is_set():
             awaited = Prompt.LIFT if self._pictured else Prompt.PLACE
@@ -224,7 +224,9 @@ class ZfmScanner(Scanner):
             except (DeviceProtocolError, DeviceTimeoutError) as error:
                 damage = error
                 self._sending = True
-                self._end_what_was_sent()
+                self._end_what_was_sent(stop)
+                if stop.is_set():
+                    return PlaceAgain.NO_FINGER
                 continue
             return PlaceAgain.NO_FINGER if pixels is None else self._image(pixels)
         assert damage is not None
@@ -357,7 +359,7 @@ class ZfmScanner(Scanner):
         if got < len(view):
             raise DeviceTimeoutError(self._name, doing, f"{got} of {len(view)} bytes came")
 
-    def _end_what_was_sent(self) -> None:
+    def _end_what_was_sent(self, stop: threading.Event) -> None:
+        """Let the rest of a picture go by; when stopped over it, the next capture does."""
         if self._sending:
-            self._port.read_until_quiet(QUIET_S, self._monotonic() + SILENCE_S)
-            self._sending = False
+            self._sending = not self._port.read_until_quiet(QUIET_S, self._monotonic() + SILENCE_S, stop.is_set)

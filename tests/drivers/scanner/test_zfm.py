@@ -285,6 +285,20 @@ def test_stopping_in_the_middle_of_a_picture_leaves_the_next_one_whole(tmp_path:
         assert Command.UP_IMAGE in module.commands
 
 
+def test_stopping_while_the_rest_of_a_picture_goes_by_ends_the_wait(module: ZfmSimulator) -> None:
+    """At 9600 baud the rest takes most of a minute, here for ever: who cancels again, or closes, does not sit it out."""
+    stop = threading.Event()
+    module.place(RIDGES)
+    module.go_wrong(At.DATA, Fault.NEVER_ENDING)
+    with open_raw(module) as scanner:
+        scanner.prompt = lambda prompt: stop.set() if prompt is Prompt.HOLD else None
+        assert scanner.capture(LONG_S, stop) is PlaceAgain.NO_FINGER
+        assert scanner.capture(LONG_S, stop) is PlaceAgain.NO_FINGER
+        with pytest.raises(DeviceProtocolError, match="never stops sending"):
+            scanner.capture(LONG_S)
+    assert module.commands.count(Command.GEN_IMG) == 1, "asked in the middle of its picture"
+
+
 def test_the_member_is_told_what_is_waited_for(module: ZfmSimulator) -> None:
     """Place, hold while the picture comes, lift before the next one: each said once."""
     told: list[Prompt] = []
