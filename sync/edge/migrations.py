@@ -311,7 +311,8 @@ def _rows_by_place(schema: Schema) -> None:
         "CREATE TABLE outbox_rows ("
         " id INTEGER PRIMARY KEY,"
         " packet_id BLOB NOT NULL UNIQUE,"
-        " state TEXT NOT NULL CHECK (state IN ('READY', 'ACKED', 'PURGED', 'DEAD')),"
+        # Not IN: for more than two words the engine makes a table of them, at every INSERT.
+        " state TEXT NOT NULL CHECK (state = 'READY' OR state = 'ACKED' OR state = 'PURGED' OR state = 'DEAD'),"
         " next_at_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, last_error TEXT,"
         " digest BLOB NOT NULL, prev_hash BLOB NOT NULL, size INTEGER NOT NULL,"
         " total INTEGER NOT NULL,"
@@ -322,7 +323,7 @@ def _rows_by_place(schema: Schema) -> None:
         " envelope INTEGER,"  # where its bytes lie, for a row of before; else they have its own number
         f" chain INTEGER NOT NULL AS (id / {PLACES}) VIRTUAL REFERENCES outbox_chains (id),"
         f" seq INTEGER NOT NULL AS (id % {PLACES}) VIRTUAL,"
-        " CHECK (receipt_id IS NOT NULL OR state IN ('READY', 'DEAD'))"
+        " CHECK (state = 'READY' OR receipt_id IS NOT NULL OR state = 'DEAD')"
         ") STRICT"
     )
 
