@@ -286,7 +286,7 @@ def test_stopping_in_the_middle_of_a_picture_leaves_the_next_one_whole(tmp_path:
 
 
 def test_stopping_while_the_rest_of_a_picture_goes_by_ends_the_wait(module: ZfmSimulator) -> None:
-    """At 9600 baud the rest takes most of a minute, here for ever: who cancels again, or closes, does not sit it out."""
+    """At 9600 baud the rest takes most of a minute, here for ever: who cancels again does not sit it out."""
     stop = threading.Event()
     module.place(RIDGES)
     module.go_wrong(At.DATA, Fault.NEVER_ENDING)
