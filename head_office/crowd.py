@@ -2,8 +2,8 @@
 
 Threads of one interpreter take turns at it. Each answer of the database, each signature that was checked, finds its
 thread waiting behind all others, so that eight at once take longer for the same batches than three. The others are
-better off waiting here, where waiting costs nothing. A batch leaves before its commit, so that any number of batches
-may wait for the disk or the standby, and share a flush.
+better off waiting here, where waiting costs nothing. A batch leaves before it waits for the one writer of a file, or
+for its commit, so that any number of batches may wait for the disk or the standby, and share a flush.
 """
 
 import os

@@ -153,6 +153,8 @@ class Ingest:
                         orders = tx.execute(*commands.question(device_id))
                 return Answer(verdicts, heads, commands.chosen(orders), stored=bool(packets))
 
+            if not self._ledger.many_writers:
+                leave()  # One thread does the work of all that wait for the writer: more of them, fewer flushes.
             # The device's row first: whoever holds it is alone with all that is read after it.
             asks: list[Question] = [
                 (LOCK_DEVICE, (device_id,)),

@@ -310,15 +310,18 @@ class PostgresLedger:
 
     def _begin(self, connection: psycopg.Connection[Any], questions: Sequence[Question]) -> Answers | None:
         try:
-            return _ask(connection, questions, begin=True)
-        except psycopg.OperationalError as error:
-            if not connection.closed and error.sqlstate not in LOST:
-                # The server's own answer to a question: a row somebody holds for too long.
-                with _translated(connection):
-                    _roll_back(connection)
+            with _translated(connection):
+                try:
+                    return _ask(connection, questions, begin=True)
+                except psycopg.OperationalError as error:
+                    if connection.closed or error.sqlstate in LOST:
+                        connection.close()
+                        return None
                     raise
-            connection.close()
-            return None
+        except LedgerError:
+            # The server's own answer to a question: a row somebody holds for too long, a page it cannot read.
+            _roll_back(connection)
+            raise
 
     def _commit(self, connection: psycopg.Connection[Any]) -> None:
         warnings: list[str] = []

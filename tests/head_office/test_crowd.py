@@ -6,6 +6,7 @@ import pytest
 
 from head_office.crowd import Crowd
 from head_office.errors import LedgerBusyError, RefusedError
+from head_office.ledger.sqlite import SqliteLedger
 from tests.head_office.conftest import Office
 
 
@@ -45,3 +46,25 @@ def test_requests_that_are_refused_give_their_places_back(office: Office) -> Non
         with pytest.raises(RefusedError):
             office.ingest.receive(device.tls_certificate, b"rubbish")
     assert office.ingest.receive(device.tls_certificate, device.batch(device.seal()))
+
+
+def test_batches_that_wait_for_the_writer_of_a_file_keep_nobody_out(office: Office) -> None:
+    """More of them than there are places share one flush, and a device that only asks is answered meanwhile."""
+    if not isinstance(office.ledger, SqliteLedger):
+        return  # a server has no one writer to wait for
+    asking, *bringing = [office.device(f"SN-{number:04}") for number in range(12)]
+    for device in (asking, *bringing):
+        office.receive(device)
+    bodies = [(device, device.batch(device.seal())) for device in bringing]
+    threads = [
+        threading.Thread(target=office.ingest.receive, args=(device.tls_certificate, body)) for device, body in bodies
+    ]
+    with office.ledger.transaction():
+        for thread in threads:
+            thread.start()
+        while len(office.ledger._turns) < len(threads):
+            threading.Event().wait(0.001)
+        assert office.receive(asking).lanes
+    for thread in threads:
+        thread.join()
+    assert len(office.stored()) == len(threads)

@@ -18,7 +18,7 @@ from head_office.errors import (
 )
 from head_office.keys.home import Home
 from head_office.keys.recipients import load_private_keys
-from head_office.ledger.base import LOCK_DEVICE
+from head_office.ledger.base import LOCK_DEVICE, Question
 from head_office.ledger.choice import LedgerChoice, open_ledger, write_choice
 from head_office.ledger.postgres import PostgresLedger, shown, with_places
 from head_office.opening import Opener
@@ -159,6 +159,17 @@ def test_a_server_that_dies_between_two_batches_is_found_again_at_the_first_ques
         )
     assert ledger.together_after(asked, lambda tx, answers: answers[1][0]["x"]) == 7
     other.close()
+    ledger.close()
+
+
+def test_a_primary_that_may_write_no_more_is_left_at_the_first_question(address: str) -> None:
+    """After a switch-over its old connections are closed, and the device is told to come again."""
+    ledger = PostgresLedger(address)
+    asked: list[Question] = [(LOCK_DEVICE, ("D-1",))]
+    ledger.read("SET default_transaction_read_only = on")
+    with pytest.raises(LedgerAwayError):
+        ledger.together_after(asked, lambda tx, answers: None)
+    assert ledger.together_after(asked, lambda tx, answers: list(answers)) == [[]]
     ledger.close()
 
 
