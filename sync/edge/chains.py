@@ -5,7 +5,6 @@ stays: its packets name their epoch under their signature and are delivered unde
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sync.edge.database import Database, Row, Transaction
@@ -128,26 +127,39 @@ def check(database: Database, most_bytes: int | None = None) -> int:
     """
     walked = 0
     for chain in database.read("SELECT id, lane, first_ready FROM outbox_chains ORDER BY id"):
-        seq, previous = FIRST_SEQ, NO_HASH
-        for found, state, prev_hash, digest in _links(database, chain["id"]):
-            if found != seq or prev_hash != previous:
-                raise ChainError(f"the chain is broken at {chain['lane']} {found}")
-            if state == "READY" and seq < chain["first_ready"]:
-                raise ChainError(f"{chain['lane']} {found} waits and would never be found")
-            seq, previous = seq + 1, digest
-        walked += seq - FIRST_SEQ
+        walked += _check_links(database, chain)
         _check_bytes(database, chain, most_bytes)
     return walked
 
 
-def _links(database: Database, chain: int) -> Iterator[Row]:
-    after, end = row_id(chain, 0), row_id(chain + 1, 0)
-    while rows := database.read(
-        "SELECT seq, state, prev_hash, digest FROM outbox_rows WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
-        (after, end, ROWS_AT_ONCE),
-    ):
-        yield from rows
-        after = row_id(chain, rows[-1]["seq"])
+_LINKS = (
+    "SELECT count(*) AS walked, max(id) AS last, min(seq) FILTER (WHERE NOT linked) AS broken,"
+    " min(seq) FILTER (WHERE state = 'READY' AND seq < :first_ready) AS unseen FROM ("
+    "SELECT r.id, r.seq, r.state, r.prev_hash IS (CASE r.seq WHEN 1 THEN :no_hash ELSE before.digest END) AS linked"
+    " FROM outbox_rows r LEFT JOIN outbox_rows before ON before.id = r.id - 1"
+    " WHERE r.id > :after AND r.id < :end ORDER BY r.id LIMIT :most)"
+)
+"""In the engine: row by row in Python it takes three times as long."""
+
+
+def _check_links(database: Database, chain: Row) -> int:
+    step = {
+        "first_ready": chain["first_ready"],
+        "no_hash": NO_HASH,
+        "after": row_id(chain["id"], 0),
+        "end": row_id(chain["id"] + 1, 0),
+        "most": ROWS_AT_ONCE,
+    }
+    walked = 0
+    while True:
+        (found,) = database.read(_LINKS, step)
+        if not found["walked"]:
+            return walked
+        if found["broken"] is not None:
+            raise ChainError(f"the chain is broken at {chain['lane']} {found['broken']}")
+        if found["unseen"] is not None:
+            raise ChainError(f"{chain['lane']} {found['unseen']} waits and would never be found")
+        walked, step["after"] = walked + found["walked"], found["last"]
 
 
 def _check_bytes(database: Database, chain: Row, most_bytes: int | None) -> None:

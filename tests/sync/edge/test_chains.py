@@ -144,6 +144,34 @@ def test_a_check_bounded_in_bytes_still_follows_every_link(desk: Desk) -> None:
         desk.outbox.check_chain(most_bytes=0)
 
 
+@pytest.mark.parametrize(("place", "told"), [(1, 2), (3, 4), (5, 5)])
+def test_a_link_is_followed_across_the_steps_of_a_check(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, place: int, told: int
+) -> None:
+    """A long queue is checked piece by piece: a packet that is missing shows wherever a piece ends."""
+    monkeypatch.setattr("sync.edge.chains.ROWS_AT_ONCE", 2)
+    for number in range(5):
+        desk.put(number)
+    assert desk.outbox.check_chain() == 5
+    with desk.database.transaction() as tx:
+        tx.execute("DROP TRIGGER outbox_kept")
+        if place == 5:
+            tx.execute("UPDATE outbox_rows SET prev_hash = digest WHERE seq = 5")
+        else:
+            tx.execute("DELETE FROM outbox_rows WHERE seq = ?", (place,))
+    with pytest.raises(ChainError, match=f"broken at core {told}"):
+        desk.outbox.check_chain()
+
+
+def test_the_first_packet_of_a_chain_has_nothing_before_it(desk: Desk) -> None:
+    """One that names a packet before it is no first one."""
+    desk.put(1)
+    with desk.database.transaction() as tx:
+        tx.execute("UPDATE outbox_rows SET prev_hash = digest")
+    with pytest.raises(ChainError, match="broken at core 1"):
+        desk.outbox.check_chain()
+
+
 def test_bytes_that_are_gone_without_a_receipt_are_found(desk: Desk) -> None:
     """A row alone is not a packet."""
     desk.put(1)
