@@ -112,57 +112,72 @@ def notice(
     ``carried``: it came as a file. Files may come in another order than they were written, so that a gap in one of
     them says nothing; and the first packet of one is the device's lowest only if its own count says so, too.
     """
+    _note_answers(tx, checkpoint)
     ends = {(state.lane, state.epoch): state for state in checkpoint.lanes}
     for chain, one in behind.items():
         key = LaneKey(checkpoint.device_id, *chain)
-        # A packet may stand behind what its own checkpoint says: whoever signs both can contradict himself.
-        last = max(ends[chain].next_seq, one.begins or 0) - 1
         begins = one.begins
-        if carried and begins is not None and begins > one.delivered + 1:
-            begins = None
-        row = _open(tx, key, one.waits_for)
+        # A packet may stand behind what its own checkpoint says: whoever signs both can contradict himself.
+        end = max(ends[chain].next_seq, begins or 0) - 1
+        first, row = _not_declared(tx.execute, key, one.waits_for)
         if row is None:
-            up_to = max(one.delivered, 0 if carried or one.begins is None else one.begins - 1)
-            if up_to >= one.waits_for:
-                _begin(tx, Place(key, one.waits_for), up_to, last, now_ms)
-        elif row["confirmed_at"] is None and begins is not None and _state_of_question(tx, row) is CommandState.DONE:
-            _shown(tx, row, begins - 1, last, now_ms)
+            last = max(one.delivered, 0 if carried or begins is None else begins - 1)
+            if last >= first:
+                _begin(tx, Place(key, first), last, end, now_ms)
+            continue
+        if row["resend_id"] is None:
+            # The device came from another cluster: what it was asked there it may never have heard.
+            _ask_again(tx, row, first, now_ms)
+            continue
+        if begins is None or begins <= first or _question(tx.execute, row) is not CommandState.DONE:
+            continue
+        if _is_behind_answer(row, checkpoint) and not (carried and begins > one.delivered + 1):
+            _shown(tx, row, begins - 1, end, now_ms)
+        elif not carried and row["shown_at"] is None:
+            # It answered before it started anew, or the answer is one of before a restore: nobody can tell any more.
+            _ask_again(tx, row, first, now_ms)
 
 
-def is_known(read: commands.Read, key: LaneKey, waits_for: int) -> bool:
-    """Whether the places a chain waits for are known to be missing, so that an idle poll says nothing new."""
-    return bool(read(OPEN, (key.device_id, key.lane, key.epoch, waits_for)))
+def is_known(read: commands.Read, key: LaneKey, one: Behind) -> bool:
+    """Whether there is nothing to write for a chain at an idle poll: noticed, and waiting for the device or for people.
+
+    Not so where the device has answered, and not yet shown where its packets begin; nor where it was never asked here.
+    """
+    first, row = _not_declared(read, key, one.waits_for)
+    if row is None:
+        return one.delivered < first
+    if row["resend_id"] is None:
+        return False
+    return row["shown_at"] is not None or _question(read, row) is not CommandState.DONE
 
 
 def are_gone(tx: Transaction, key: LaneKey, first: int, last: int) -> bool:
     """Whether two people have put on record that all these places are gone."""
-    rows = tx.execute(
-        "SELECT 1 FROM missing_places WHERE device_id = ? AND lane = ? AND epoch = ? AND first_seq <= ?"
-        " AND last_seq >= ? AND confirmed_at IS NOT NULL",
-        (key.device_id, key.lane, key.epoch, first, last),
-    )
-    return bool(rows)
+    return _not_declared(tx.execute, key, first)[0] > last
 
 
-def went_on(tx: Transaction, successor: Place, receipt_no: int, now_ms: int) -> None:
-    """The chain goes on behind missing places with this packet."""
-    key = successor.key
+def went_on(tx: Transaction, key: LaneKey, first: int, successor: int, *, receipt_no: int, now_ms: int) -> None:
+    """The chain goes on with the packet at ``successor``, the places from ``first`` up to it being gone."""
     tx.execute(
         "UPDATE missing_places SET went_on_at = ?, went_on_with = ? WHERE device_id = ? AND lane = ? AND epoch = ?"
         " AND first_seq < ? AND last_seq >= ? AND confirmed_at IS NOT NULL",
-        (now_ms, receipt_no, key.device_id, key.lane, key.epoch, successor.seq, successor.seq - 1),
+        (now_ms, receipt_no, key.device_id, key.lane, key.epoch, successor, first),
     )
 
 
-OPEN = (
-    "SELECT * FROM missing_places WHERE device_id = ? AND lane = ? AND epoch = ? AND last_seq >= ?"
-    " ORDER BY missing_no DESC LIMIT 1"
-)
-
-
-def _open(tx: Transaction, key: LaneKey, waits_for: int) -> Row | None:
-    rows = tx.execute(OPEN, (key.device_id, key.lane, key.epoch, waits_for))
-    return rows[0] if rows else None
+def _not_declared(read: commands.Read, key: LaneKey, waits_for: int) -> tuple[int, Row | None]:
+    """The first place from ``waits_for`` on that was not declared gone, and what is known to be missing from there."""
+    rows = read(
+        "SELECT * FROM missing_places WHERE device_id = ? AND lane = ? AND epoch = ? AND last_seq >= ?"
+        " ORDER BY first_seq, missing_no",
+        (key.device_id, key.lane, key.epoch, waits_for),
+    )
+    first = waits_for
+    for row in rows:
+        if row["confirmed_at"] is not None and row["first_seq"] <= first <= row["last_seq"]:
+            first = row["last_seq"] + 1
+    known = [row for row in rows if row["confirmed_at"] is None and row["last_seq"] >= first]
+    return first, known[-1] if known else None
 
 
 def _begin(tx: Transaction, place: Place, last: int, end: int, now_ms: int) -> None:
@@ -183,6 +198,36 @@ def _ask_device(tx: Transaction, key: LaneKey, first: int, last: int, now_ms: in
     return commands.queue(tx, key.device_id, body, now_ms=now_ms, by=PROGRAM)
 
 
+def _ask_again(tx: Transaction, row: Row, first: int, now_ms: int, *, up_to: int | None = None) -> None:
+    """A question of its own, from ``first`` to ``up_to`` or as far as was asked before; what was answered is void."""
+    key = LaneKey(row["device_id"], Lane(row["lane"]), bytes(row["epoch"]))
+    last = min(up_to or max(row["last_seq"], row["asked_up_to"]), first + RESEND_AT_MOST - 1)
+    tx.execute(
+        "UPDATE missing_places SET resend_id = ?, asked_up_to = ?, shown_at = NULL, answered_boot = NULL,"
+        " answered_ns = NULL WHERE missing_no = ?",
+        (_ask_device(tx, key, first, last, now_ms), last, row["missing_no"]),
+    )
+
+
+def _note_answers(tx: Transaction, checkpoint: Checkpoint) -> None:
+    """The device has carried out what it names: from this moment of this boot on its word on missing places counts."""
+    for told in (*checkpoint.commands_done, *(refused.id for refused in checkpoint.commands_refused)):
+        tx.execute(
+            "UPDATE missing_places SET answered_boot = ?, answered_ns = ? WHERE device_id = ? AND resend_id = ?",
+            (checkpoint.boot_id, checkpoint.monotonic_ns, checkpoint.device_id, told),
+        )
+
+
+def _is_behind_answer(row: Row, checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint was made after the device carried our question out. One of before that tells nothing."""
+    answered = row["answered_boot"]
+    return (
+        answered is not None
+        and bytes(answered) == checkpoint.boot_id
+        and checkpoint.monotonic_ns >= int(row["answered_ns"])
+    )
+
+
 def _shown(tx: Transaction, row: Row, last: int, end: int, now_ms: int) -> None:
     """The device has answered, and its packets begin behind ``last``."""
     if last != row["last_seq"]:
@@ -194,19 +239,14 @@ def _shown(tx: Transaction, row: Row, last: int, end: int, now_ms: int) -> None:
         )
     if last > row["asked_up_to"]:
         # More than one command may name; what lies behind it could still be here.
-        key, first = LaneKey(row["device_id"], Lane(row["lane"]), bytes(row["epoch"])), row["asked_up_to"] + 1
-        asked_up_to = min(end, first + RESEND_AT_MOST - 1)
-        tx.execute(
-            "UPDATE missing_places SET resend_id = ?, asked_up_to = ?, shown_at = NULL WHERE missing_no = ?",
-            (_ask_device(tx, key, first, asked_up_to, now_ms), asked_up_to, row["missing_no"]),
-        )
+        _ask_again(tx, row, row["asked_up_to"] + 1, now_ms, up_to=end)
     elif row["shown_at"] is None or last != row["last_seq"]:
         tx.execute("UPDATE missing_places SET shown_at = ? WHERE missing_no = ?", (now_ms, row["missing_no"]))
 
 
-def _state_of_question(tx: Transaction, row: Row) -> CommandState | None:
+def _question(read: commands.Read, row: Row) -> CommandState | None:
     """What became of the command to send again: DONE where the device answered it, None where it answers no more."""
-    found = tx.execute("SELECT state, reason FROM commands WHERE command_id = ?", (row["resend_id"],))
+    found = read("SELECT state, reason FROM commands WHERE command_id = ?", (row["resend_id"],))
     return _answer(found[0]["state"], found[0]["reason"]) if found else None
 
 
@@ -236,8 +276,6 @@ class Missing:
     first: int
     last: int
     state: MissingState
-    asked_up_to: int
-    """The device was asked to send again from the first of them up to here."""
     noticed_at_ms: int
     still_gone: int
     """Places that are empty to this day, once the chain has gone on."""
@@ -273,7 +311,6 @@ def _from(row: Row) -> Missing:
         first=row["first_seq"] if over else max(row["first_seq"], row["next_seq"]),
         last=row["last_seq"],
         state=state,
-        asked_up_to=row["asked_up_to"],
         noticed_at_ms=row["noticed_at"],
         still_gone=row["still_gone"],
         reason=row["reason"],
@@ -308,12 +345,8 @@ class MissingPlaces:
             if found.asked_by is not None:
                 raise NothingAskedError(f"{found.asked_by} has asked already; somebody else confirms or withdraws")
             if found.state is not MissingState.ASKED_AGAIN:
-                key = LaneKey(found.device_id, found.lane, found.epoch)
-                up_to = min(max(found.last, found.asked_up_to), found.first + RESEND_AT_MOST - 1)
-                tx.execute(
-                    "UPDATE missing_places SET resend_id = ?, asked_up_to = ?, shown_at = NULL WHERE missing_no = ?",
-                    (_ask_device(tx, key, found.first, up_to, now_ms), up_to, number),
-                )
+                row = tx.execute("SELECT * FROM missing_places WHERE missing_no = ?", (number,))[0]
+                _ask_again(tx, row, found.first, now_ms)
             if found.state is MissingState.NOT_ON_DEVICE:
                 tx.execute(
                     "UPDATE missing_places SET reason = ?, asked_by = ?, asked_at = ? WHERE missing_no = ?",

@@ -134,7 +134,9 @@ class Round:
         key = LaneKey(self._device_id, packet.header.lane, packet.header.epoch)
         spot = Place(key, packet.header.seq)
         if self._spoilt:
-            self._bridge(spot, packet.header.prev_hash)
+            # A replaced key names no places behind those it had when it was replaced: a thief could fill them.
+            if self._keys.may_have_signed(packet.signer_kid, key, spot.seq):
+                self._bridge(spot, packet.header.prev_hash)
             self._settle_spoilt()
         head = self._heads.get(key)
         placement = place(
@@ -153,13 +155,11 @@ class Round:
             return
         match placement:
             case Placement.NEXT:
-                if over_gone:
-                    self._step_over_gone(spot, packet.header.prev_hash)
+                first_gone = self._step_over_gone(spot, packet.header.prev_hash) if over_gone else spot.seq
                 self._keys.has_signed(self._tx, packet.signer_kid, key, spot.seq)
                 self._take(spot, packet, Verdict.ACCEPTED, None, in_chain=True)
                 self._heads[key] = LaneHead(spot.seq + 1, packet.digest)
-                if over_gone:
-                    missing.went_on(self._tx, spot, self._rows[-1].receipt_no, self._now_ms)
+                self._note_gone(spot, first_gone)
             case Placement.DUPLICATE:
                 before = self._stored(spot, packet.digest)
                 assert before is not None  # place() has just found it, inside the same transaction
@@ -186,11 +186,21 @@ class Round:
         head = self._heads[spot.key]
         return missing.are_gone(self._tx, spot.key, head.next_seq, spot.seq - 1)
 
-    def _step_over_gone(self, successor: Place, prev_hash: bytes | None) -> None:
-        """Leave the places empty; what belongs in the last of them is said by the packet behind it, when authentic."""
+    def _step_over_gone(self, successor: Place, prev_hash: bytes | None) -> int:
+        """Leave the places empty, and give the first of them.
+
+        What belongs in the last is said by the packet behind it, when that is authentic.
+        """
         first, last = self._heads[successor.key].next_seq, successor.seq - 1
         custody.note_gone(self._tx, successor.key, first, last, prev_hash)
         log.warning("%s: lane %s goes on without %d to %d", self._device_id, successor.key.lane, first, last)
+        return first
+
+    def _note_gone(self, successor: Place, first: int) -> None:
+        """The packet that was taken last is the one the chain goes on with; from ``first`` up to it nothing is here."""
+        if first < successor.seq:
+            taken = self._rows[-1].receipt_no
+            missing.went_on(self._tx, successor.key, first, successor.seq, receipt_no=taken, now_ms=self._now_ms)
 
     def _may_have_signed(self, packet: Checked, spot: Place, placement: Placement) -> bool:
         """Whether the device itself sealed it. A second history under a replaced key is not the device's."""
@@ -234,11 +244,9 @@ class Round:
             if before is not None:
                 self._say_again(spot, packet.digest, before)
             elif over_gone or (not head.frozen and spot.seq == head.next_seq and self._reaches(successor, behind)):
-                if over_gone:
-                    self._step_over_gone(spot, None)
+                first_gone = self._step_over_gone(spot, None) if over_gone else spot.seq
                 self._take(spot, packet, Verdict.QUARANTINED, packet.refusal, in_chain=True)
-                if over_gone:
-                    missing.went_on(self._tx, spot, self._rows[-1].receipt_no, self._now_ms)
+                self._note_gone(spot, first_gone)
                 self._alarm(Alarm.UNREADABLE, spot)
                 custody.note_stand_in(self._tx, spot, prev_hash if behind == 1 else None)
                 head = LaneHead(spot.seq + 1, prev_hash if behind == 1 else packet.digest)

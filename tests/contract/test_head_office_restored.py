@@ -507,3 +507,125 @@ def test_an_old_question_in_the_backup_is_not_the_last_word(
     assert stored_places(office) == [1, 2, 3]
     with pytest.raises(NoSuchPlacesError):
         places(office).confirm(only(office).number, by="budi")
+
+
+def an_empty_batch(counter: Counter) -> bytes:
+    """What the device says of itself now, on its way for as long as one likes."""
+    checkpoint = counter.uploader.checkpoint(counter.clock.utc())
+    counter.keys.last_nonce = checkpoint.nonce
+    return sign_batch(checkpoint, [], counter.keys.signer)
+
+
+def comes(counter: Counter, way: str, body: bytes) -> None:
+    if way == "line":
+        counter.office.ingest.receive(counter.keys.tls_certificate, body)
+    else:
+        counter.office.ingest.receive_carried(body)
+
+
+@pytest.mark.parametrize("way", ["line", "stick"])
+def test_what_a_device_said_before_it_answered_is_no_answer(
+    counter: Counter, office: Office, backup: Callable[[], Backup], way: str
+) -> None:
+    """A checkpoint of last week that was true then: nothing waited. It comes between the answer and the packets."""
+    counter.deliver(1)
+    before = backup()
+    counter.deliver(2, 3)
+    old = an_empty_batch(counter)
+    before.restore()
+    counter.round()
+    comes(counter, "line", an_empty_batch(counter))
+    comes(counter, way, old)
+    assert only(office).state is MissingState.ASKED_AGAIN
+    for _ in range(3):
+        counter.round()
+    assert stored_places(office) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("way", ["line", "stick"])
+def test_what_a_device_said_before_it_answered_narrows_nothing(
+    counter: Counter, office: Office, backup: Callable[[], Backup], way: str
+) -> None:
+    """It names fewer places than are missing: declared gone with the rest standing, the chain would stop for ever."""
+    counter.deliver(1)
+    before = backup()
+    counter.deliver(2)
+    old = an_empty_batch(counter)
+    counter.deliver(3, 4)
+    counter.purge()
+    before.restore()
+    for _ in range(2):
+        counter.round()
+    comes(counter, way, old)
+    assert (only(office).first, only(office).last) == (2, 4)
+    declare_gone(counter)
+    counter.deliver(5)
+    assert stored_places(office) == [1, 5]
+
+
+def test_restored_once_more_behind_places_that_are_gone_the_rest_comes_back(
+    counter: Counter, office: Office, backup: Callable[[], Backup]
+) -> None:
+    """The second backup knows of the places that were declared gone, and lacks others behind them."""
+    lose_two(counter, backup)
+    for _ in range(2):
+        counter.round()
+    declare_gone(counter)
+    second = backup()
+    counter.deliver(4, 5)
+    second.restore()
+    for _ in range(4):
+        counter.round()
+    assert stored_places(office) == [1, 4, 5]
+    assert [(one.first, one.last, one.state) for one in places(office).listed()] == [
+        (2, 3, MissingState.WENT_ON),
+        (4, 5, MissingState.CAME_AGAIN),
+    ]
+
+
+def test_restored_once_more_behind_places_that_are_gone_more_can_be_declared_gone(
+    counter: Counter, office: Office, backup: Callable[[], Backup]
+) -> None:
+    """What follows them was purged, too: asked for, declared by two people, and the chain goes on over both."""
+    lose_two(counter, backup)
+    for _ in range(2):
+        counter.round()
+    declare_gone(counter)
+    second = backup()
+    counter.deliver(4, 5)
+    counter.purge()
+    second.restore()
+    for _ in range(2):
+        counter.round()
+    latest = places(office).listed()[-1]
+    assert (latest.first, latest.last, latest.state) == (4, 5, MissingState.NOT_ON_DEVICE)
+    places(office).ask(latest.number, "cadangan kedua", by="ayu")
+    for _ in range(2):
+        counter.round()
+    places(office).confirm(latest.number, by="budi")
+    counter.deliver(6)
+    assert stored_places(office) == [1, 6]
+    assert {one.state for one in places(office).listed()} == {MissingState.WENT_ON}
+
+
+def test_an_answer_without_what_it_shows_is_asked_for_again_after_a_restore(
+    counter: Counter, office: Office, backup: Callable[[], Backup]
+) -> None:
+    """The nightly backup is made between the device's answer and its packets; all it has comes back nevertheless."""
+    counter.deliver(1)
+    monday = backup()
+    counter.deliver(2, 3)
+    monday.restore()
+    counter.round()
+    comes(counter, "line", an_empty_batch(counter))
+    tuesday = backup()
+    for _ in range(3):
+        counter.round()
+    assert stored_places(office) == [1, 2, 3]
+    tuesday.restore()
+    for _ in range(4):
+        counter.round()
+    places(office).ask(only(office).number, "cadangan", by="ayu")
+    for _ in range(3):
+        counter.round()
+    assert stored_places(office) == [1, 2, 3]

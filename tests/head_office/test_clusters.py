@@ -31,6 +31,7 @@ from head_office.keys.receipt_key import load_receipt_signer
 from head_office.keys.recipients import load_private_keys, load_recipients
 from head_office.ledger.base import Ledger
 from head_office.ledger.sqlite import SqliteLedger
+from head_office.missing import MissingPlaces, MissingState
 from head_office.moment import to_ms
 from head_office.opening import Opener
 from head_office.renewal import Renewals
@@ -349,7 +350,8 @@ def test_every_column_of_a_device_was_thought_of(sites: tuple[Site, Site]) -> No
         for table in ("devices", *hand_over.TABLES)
     }
     assert columns.pop("devices") - STAYS_BEHIND == set(hand_over.DEVICE_COLUMNS)
-    columns["missing_places"] -= {"missing_no", "resend_id"}  # numbers of a cluster's own: the device is asked anew
+    # Numbers of a cluster's own, and what was said to them: over there the device is asked anew.
+    columns["missing_places"] -= {"missing_no", "resend_id", "answered_boot", "answered_ns"}
     assert columns == {table: set(names) for table, names in hand_over.TABLES.items()}
 
 
@@ -459,3 +461,20 @@ def test_a_device_whose_documents_are_under_way_stays(sites: tuple[Site, Site]) 
         west.ledger, west.clusters, [device.device_id], to=EAST.name, documents_too=True, now_ms=1, by="test"
     )
     assert len(list(told)) == 3
+
+
+def test_places_that_were_missing_are_asked_for_in_the_new_cluster(sites: tuple[Site, Site]) -> None:
+    """Restored in the old one, and handed over before the device heard the question: it hears it here."""
+    west, east = sites
+    device = west.device()
+    west.receive(device, device.seal(number=1))
+    before = west.ledger.read("SELECT next_seq, head_hash FROM lanes WHERE lane = 'core'")[0]
+    west.receive(device, device.seal(number=2))
+    with west.ledger.transaction() as tx:
+        tx.execute("DELETE FROM packets WHERE seq > 1")
+        tx.execute("UPDATE lanes SET next_seq = ?, head_hash = ? WHERE lane = 'core'", tuple(before))
+    assert [order.name for order in west.receive(device).commands] == ["resend"]
+    east.take_over(west.hand_over(device))
+    assert [order.name for order in east.receive(device).commands] == ["resend"]
+    (known,) = MissingPlaces(east.ledger, east.clock).listed()
+    assert (known.first, known.last, known.state) == (2, 2, MissingState.ASKED_AGAIN)

@@ -95,15 +95,15 @@ def test_what_is_not_signed_or_does_not_begin_as_every_version_is_named_nothing(
 
 
 def test_one_of_tomorrow_takes_no_place_but_its_own(office: Office) -> None:
-    """Whoever sends it before another packet than its successor: it is not the evidence of that place."""
+    """Sent right before the successor of another packet: it is not taken for the evidence of that one's place."""
     device = office.device()
-    first = sealed_tomorrow(device)
-    device.seal()
-    third = device.seal()
-    assert office.verdicts(device, first, third) == [
-        (Verdict.RETRY_LATER, "unknown_version"),
-        (Verdict.RETRY_LATER, "gap"),
-    ]
+    assert office.verdicts(device, device.seal(number=1)) == [(Verdict.ACCEPTED, None)]
+    device.seal(number=2)
+    third = device.seal(number=3)
+    fourth = sealed_tomorrow(device)
+    told = office.verdicts(device, fourth, third)
+    assert told == [(Verdict.RETRY_LATER, "unknown_version"), (Verdict.RETRY_LATER, "gap")]
+    assert len(office.stored()) == 1
 
 
 @pytest.mark.parametrize(
