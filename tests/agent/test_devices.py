@@ -12,11 +12,13 @@ import pytest
 
 from drivers.card.base import CardReader
 from drivers.card.ektp.read import ReadStep
+from drivers.card.emrtd.read import PassportStep
 from drivers.card.errors import CardRemovedError, NoCardError, SamMissingError
 from drivers.card.socket_reader import SocketReader
 from drivers.card.virtual import invented
 from drivers.card.virtual.card import VirtualEktp
 from drivers.card.virtual.faults import Faults
+from drivers.card.virtual.passport import VirtualPassport, synthetic_holder
 from drivers.card.virtual.person import synthetic_person
 from drivers.card.virtual.sam import VirtualSam
 from drivers.card.virtual.served import VPCD_SAM_PORT, SocketSlot, VpcdSlot
@@ -113,6 +115,48 @@ def test_a_card_that_does_not_lie_still_yet_is_read_all_the_same(
     assert record.biodata.name == "PESERTA UJI SATU"
     assert steps[:4] == [ReadStep.OPEN_SAM, ReadStep.SELECT, ReadStep.OPEN_SAM, ReadStep.SELECT]
     record.wipe()
+
+
+def test_a_card_that_had_left_before_it_was_connected_to_is_read_all_the_same(
+    tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]
+) -> None:
+    """It was seen in the field, and gone again in that moment."""
+
+    class Glimpsed(SettlingReader):
+        glimpsed = False
+
+        def wait_for_card(self, timeout_s: float) -> bool:
+            if not self.glimpsed:
+                self.glimpsed = True
+                return True
+            return super().wait_for_card(timeout_s)
+
+    card, sam = Glimpsed(tmp_path / "card.sock", slots[0], 1), SocketReader(tmp_path / "sam.sock")
+    secrets = invented.sam_secrets()
+    stations = CardStation(
+        pair=lambda: (card, sam), alone=lambda: card, secrets=lambda: secrets, wait_s=1.0, closing=threading.Event()
+    )
+    record = stations.read(lambda _step: None, threading.Event())
+    assert record.biodata.name == "PESERTA UJI SATU"
+    record.wipe()
+
+
+def test_a_passport_that_does_not_lie_still_yet_is_read_all_the_same(
+    tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]
+) -> None:
+    """As a card is; with a wrong key it would not be: a chip answers more slowly after each."""
+    holder = synthetic_holder(1)
+    slots[0].insert(VirtualPassport(holder, Faults(tear_at=1)))
+    slots[0].remove()
+    steps: list[PassportStep] = []
+    record = restless(tmp_path, slots[0], 2).read_passport(holder.key, steps.append, threading.Event())
+    assert record.holder == holder.fields
+    assert steps[:3] == [PassportStep.SELECT, PassportStep.SELECT, PassportStep.AUTHENTICATE]
+    record.wipe()
+    slots[0].insert(VirtualPassport(holder, Faults(tear_at=3)))
+    slots[0].remove()
+    with pytest.raises(CardRemovedError):
+        restless(tmp_path, slots[0], 2).read_passport(holder.key, lambda _step: None, threading.Event())
 
 
 def test_a_card_taken_away_at_once_is_told_as_that(tmp_path: Path, slots: tuple[SocketSlot, SocketSlot]) -> None:
