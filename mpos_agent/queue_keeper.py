@@ -75,13 +75,13 @@ class QueueKeeper:
         if not room.takes_documents:
             raise StorageLowError(numbers_of(room))
 
-    def tidy(self, at_least: datetime | None) -> None:
-        """Make the reserve again where it can be, erase what is over by head office's time. Raises StorageError.
+    def tidy(self, at_least: datetime | None, wall: datetime) -> None:
+        """Make the reserve again where it can be, erase what is over by both clocks. Raises StorageError.
 
-        ``at_least`` is what :meth:`sync.edge.clock.HeadOfficeTime.at_least` says.
+        ``at_least`` is what :meth:`sync.edge.clock.HeadOfficeTime.at_least` says, ``wall`` this machine's clock.
         """
         self._watch.tend()
-        self._retention.tidy(at_least)
+        self._retention.tidy(at_least, wall)
 
     def new_epoch(self, lane: Lane) -> NewChain:
         """A technician's word that a lane begins a new chain, after a frozen one was seen to."""

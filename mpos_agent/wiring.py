@@ -252,7 +252,7 @@ def _build(settings: Settings, database: Database, reserve: Reserve) -> Agent:
             versions["tables"] = changed.tables.version
         desk.expire()
         desk.pack()
-        queue.tidy(head_office_time.at_least())
+        queue.tidy(head_office_time.at_least(), device_clock.utc())
 
     return Agent(
         Parts(

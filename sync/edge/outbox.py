@@ -24,14 +24,15 @@ from sync.edge.fair_share import FairShare
 from sync.edge.outbox_row import PLACES, ChainPosition, OutboxRow, RowState, from_columns, row_id
 from sync.edge.settlement import WANT_THEIR_SUCCESSOR, Settlement
 from sync.envelope import EPOCH_BYTES, FIRST_SEQ, NO_HASH, Lane, envelope_digest, read_header
-from sync.errors import ChainError
-from sync.receipt import VerifiedReceipt
-from sync.records import from_milliseconds, milliseconds
+from sync.errors import ChainError, ReceiptError
+from sync.receipt import VerifiedReceipt, read_receipt
+from sync.records import milliseconds
 
 PURGE_AT_ONCE = 20
 """Rows a purge may take in one transaction: freed pages are overwritten, and that log must fit a full disk."""
 PURGE_BYTES_AT_ONCE = 1024 * 1024
 """And so many bytes, but always one row: twenty parts of a scan would be five megabytes of zeros."""
+FAR_OFF_MS = 1 << 62
 MOST_DUE = 500
 """Packets in one round at most."""
 SPOILT_RUN_BYTES = MAX_BATCH_BYTES - 64 * 1024
@@ -273,20 +274,35 @@ class Outbox:
             )
         )
 
-    def purge(self, acked_before: datetime, *, most: int = PURGE_AT_ONCE) -> int:
+    def purge(
+        self,
+        acked_before: datetime,
+        *,
+        most: int = PURGE_AT_ONCE,
+        received_before: datetime | None = None,
+        in_any_case_before: datetime | None = None,
+    ) -> int:
         """Drop the bytes of packets in custody since before that time, oldest first; gives their number.
 
-        ``acked_before`` is head office's time, as it stands in the receipts. At most ``most`` and a megabyte in one
-        transaction; call again until it gives 0.
+        ``acked_before`` is head office's time, as it stands in the receipts. ``received_before`` is this machine's wall
+        clock when they came, and has to be over as well; except for what head office's time alone says was taken
+        ``in_any_case_before``. At most ``most`` and a megabyte in one transaction; call again until it gives 0.
         """
+        times = (
+            milliseconds(acked_before),
+            FAR_OFF_MS if received_before is None else milliseconds(received_before),
+            0 if in_any_case_before is None else milliseconds(in_any_case_before),
+            most,
+        )
 
         def drop(tx: Transaction) -> int:
             chosen: list[tuple[int]] = []
             room = PURGE_BYTES_AT_ONCE
             for row in tx.execute(
-                "SELECT id, size FROM outbox_rows WHERE state = 'ACKED' AND acked_at_ms < ?"
+                "SELECT p.id, p.size FROM outbox_rows p JOIN outbox_receipts r ON r.id = p.receipt_id"
+                " WHERE state = 'ACKED' AND acked_at_ms < ? AND (received_at_ms < ? OR acked_at_ms < ?)"
                 " ORDER BY acked_at_ms LIMIT ?",
-                (milliseconds(acked_before), most),
+                times,
             ).fetchall():
                 if chosen and row["size"] > room:
                     break
@@ -298,9 +314,15 @@ class Outbox:
         return self._database.drain(drop)
 
     def last_receipt(self) -> datetime | None:
-        """Head office's time in the newest receipt among packets that are not purged yet: it is at least that late."""
-        newest = self._database.read("SELECT max(acked_at_ms) AS at FROM outbox_rows WHERE state = 'ACKED'")[0]["at"]
-        return None if newest is None else from_milliseconds(newest)
+        """Head office's time in the receipt that was taken over last, by line or by stick; None before the first.
+
+        The last and not the latest: a clock that was ahead there for an hour is right again with the next receipt.
+        """
+        found = self._database.read("SELECT raw FROM outbox_receipts ORDER BY id DESC LIMIT 1")
+        try:
+            return read_receipt(found[0]["raw"]).server_time if found else None
+        except ReceiptError:
+            return None  # it rotted on the disk; the next one tells
 
     def resend(self, lane: Lane, epoch: bytes, first_seq: int, last_seq: int) -> Resent:
         """Let places wait again whose packets head office no longer has, and says so under its signature.

@@ -3,8 +3,9 @@
 The bytes are overwritten (secure_delete), then their pages go back to the file system. A step is small enough for the
 room that the reserve gives on a full disk: there this is the only way to make more.
 
-Time is head office's, as it signs it: when a packet was taken, and how late it is by now. A wall clock that is set ten
-years ahead purges nothing early; one that is behind keeps nothing longer.
+Two clocks have to say that it is over. Head office's, as it signs it: when a packet was taken, and how late it is by
+now. And this machine's, which says when the receipt came. A hand on the one, or an hour in which the other was months
+ahead, purges nothing early. Where the two can never agree again, head office's alone decides after more than a year.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from sync.edge.outbox import Outbox
 
 PAGES_AT_ONCE = 256
 """A megabyte: moving pages down writes them to the log first."""
+IN_ANY_CASE_AFTER = timedelta(days=400)
+"""Beyond the retention, by head office's time alone: a wall clock ten years ahead keeps nothing for ten years."""
 STEPS_AT_ONCE = 50
 """Steps in one go, a thousand packets at most: a counter that purges a year's backlog still answers in between."""
 
@@ -28,26 +31,27 @@ class Retention:
         """``on_purged`` records a number of packets, inside the transaction that erases them."""
         self._database, self._outbox, self._keep, self._on_purged = database, outbox, keep, on_purged
 
-    def tidy(self, at_least: datetime | None) -> int:
+    def tidy(self, at_least: datetime | None, wall: datetime) -> int:
         """Erase what is over, as much as one go takes; gives the number of packets. Raises StorageError.
 
         ``at_least`` is a time head office's clock has certainly reached. Where nothing but sticks ever comes from
-        there, the newest receipt tells.
+        there, the last receipt tells. ``wall`` is this machine's clock.
         """
         reached = [time for time in (at_least, self._outbox.last_receipt()) if time is not None]
         if self._keep is None or not reached:
             return 0
         before, erased = max(reached) - self._keep, 0
+        here = wall - self._keep
         for _ in range(STEPS_AT_ONCE):
-            gone = self._database.drain(lambda _: self._step(before))
+            gone = self._database.drain(lambda _: self._step(before, here))
             if not gone:
                 break
             erased += gone
             self._database.give_back_space(PAGES_AT_ONCE)
         return erased
 
-    def _step(self, before: datetime) -> int:
-        gone = self._outbox.purge(before)
+    def _step(self, before: datetime, here: datetime) -> int:
+        gone = self._outbox.purge(before, received_before=here, in_any_case_before=before - IN_ANY_CASE_AFTER)
         if gone:
             self._on_purged(gone)
         return gone

@@ -107,7 +107,7 @@ def test_a_reserve_that_had_to_go_is_made_again_by_itself(tmp_path: Path) -> Non
         assert rig.settings.reserve_file.stat().st_blocks * 512 >= 16 * 1024 * 1024
         rig.settings.reserve_file.unlink()
         assert queue.room().mark is StorageMark.STOP_CLAIMS
-        queue.tidy(rig.agent.now())
+        queue.tidy(None, rig.agent.now())
         assert queue.room().mark is StorageMark.OK
 
 
@@ -165,7 +165,8 @@ def test_purging_is_recorded_step_by_step(tmp_path: Path) -> None:
         with parts.database.transaction() as tx:
             tx.execute("INSERT INTO outbox_receipts VALUES (1, 0, x'00', x'00')")
             tx.execute("UPDATE outbox_rows SET state = 'ACKED', receipt_id = 1, acked_at_ms = 0, verdict = 'accepted'")
-        parts.queue.tidy(rig.agent.now() + timedelta(days=2))
+        later = rig.agent.now() + timedelta(days=2)
+        parts.queue.tidy(later, later)
         rows = [row for row in parts.audit.rows() if row.act == Act.PACKET_PURGED.value]
         assert [json.dumps(row.facts) for row in rows] == ['{"packets": 1}']
         assert parts.database.read("SELECT count(*) FROM outbox_envelopes")[0][0] == 0

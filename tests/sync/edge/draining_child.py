@@ -107,7 +107,7 @@ def drain(desk: Desk, story: Story) -> None:
         story.acknowledged += len(result.acked)
     desk.clock.pass_time(2 * KEPT.total_seconds())
     retention = Retention(desk.database, desk.outbox, KEPT, story.recorded.append)
-    while gone := retention.tidy(desk.clock.utc()):
+    while gone := retention.tidy(desk.clock.utc(), desk.clock.utc()):
         story.purged += gone
 
 

@@ -21,7 +21,7 @@ DECADE = timedelta(days=3653)
 def tidy(desk: Desk) -> Callable[[], int]:
     """What the agent does after each round."""
     retention = Retention(desk.database, desk.outbox, KEEP, lambda _: None)
-    return lambda: retention.tidy(desk.time.at_least())
+    return lambda: retention.tidy(desk.time.at_least(), desk.clock.utc())
 
 
 def deliver(desk: Desk, number: int = 1) -> None:
@@ -50,14 +50,17 @@ def test_a_wall_clock_set_ten_years_ahead_purges_nothing_early(desk: Desk, tidy:
 def test_a_clock_that_was_wrong_at_the_receipt_keeps_nothing_for_ever(
     desk: Desk, tidy: Callable[[], int], astray: timedelta
 ) -> None:
-    """Ten years ahead or behind when head office took it, and put right a day later."""
+    """Ten years ahead or behind when head office took it, and put right a day later: a month, or a year and a month."""
     desk.clock.wall += astray
     deliver(desk)
     both_pass(desk, DAY)
     desk.clock.wall -= astray
     assert tidy() == 0
     both_pass(desk, 30 * DAY)
-    assert tidy() == 1
+    assert tidy() == (1 if astray < timedelta() else 0)
+    both_pass(desk, 401 * DAY)
+    tidy()
+    assert [row.state for row in desk.outbox.rows()] == [RowState.PURGED]
 
 
 def test_after_a_reboot_the_time_stands_still_until_head_office_is_heard_again(
@@ -103,3 +106,22 @@ def test_the_time_head_office_has_reached_is_never_said_too_late(desk: Desk) -> 
     assert reached is not None
     # It was signed up to two seconds ago, give or take; two more are the drift of 10,000.
     assert START + timedelta(seconds=9_990) < reached <= START + timedelta(seconds=10_000 - 1.9)
+
+
+def test_an_hour_in_which_head_offices_clock_was_ahead_ends_no_retention(desk: Desk, tidy: Callable[[], int]) -> None:
+    """A new machine there, with a flat battery: neither then nor once it is right again is anything purged early."""
+    right = desk.office.now
+    deliver(desk, 1)
+    both_pass(desk, DAY)
+    desk.office.now = right + timedelta(days=60)
+    deliver(desk, 2)
+    assert tidy() == 0
+    desk.office.now = right + timedelta(days=1, hours=1)
+    deliver(desk, 3)
+    assert tidy() == 0
+    desk.clock.boot_id = bytes(16)
+    assert tidy() == 0
+    assert [row.state for row in desk.outbox.rows()] == [RowState.ACKED] * 3
+    both_pass(desk, 31 * DAY)
+    desk.uploader.round(now_please=True)
+    assert tidy() == 2
