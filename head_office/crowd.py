@@ -23,22 +23,38 @@ class Crowd:
         self._most = most or (os.cpu_count() or 1) + 1
         self._places = threading.BoundedSemaphore(self._most)
         self._wait_s = wait_s
+        self._lock = threading.Lock()
+        self._under_way: set[bytes] = set()
 
     @contextmanager
-    def place(self) -> Iterator[Callable[[], None]]:
+    def place(self, sender: bytes) -> Iterator[Callable[[], None]]:
         """A place until the block ends, or until what this gives is called, by whichever thread.
 
-        Raises LedgerBusyError when none becomes free: nothing was done, and the device comes again.
+        One sender has one batch under way: whoever opens forty connections keeps nobody else waiting. Raises
+        LedgerBusyError when it has one already, or no place becomes free: nothing was done, and the device comes again.
         """
-        if not self._places.acquire(timeout=self._wait_s):
-            raise LedgerBusyError(f"{self._most} batches under way for {self._wait_s:g} s")
-        held = threading.Lock()
+        with self._alone(sender):
+            if not self._places.acquire(timeout=self._wait_s):
+                raise LedgerBusyError(f"{self._most} batches under way for {self._wait_s:g} s")
+            held = threading.Lock()
 
-        def leave() -> None:
-            if held.acquire(blocking=False):
-                self._places.release()
+            def leave() -> None:
+                if held.acquire(blocking=False):
+                    self._places.release()
 
+            try:
+                yield leave
+            finally:
+                leave()
+
+    @contextmanager
+    def _alone(self, sender: bytes) -> Iterator[None]:
+        with self._lock:
+            if sender in self._under_way:
+                raise LedgerBusyError("another batch of this device is under way")
+            self._under_way.add(sender)
         try:
-            yield leave
+            yield
         finally:
-            leave()
+            with self._lock:
+                self._under_way.remove(sender)

@@ -72,7 +72,7 @@ class Ingest:
         stored, or nobody knows (LedgerUnknownError): the device sends again, and the digests tell. A receipt is
         returned in no such case.
         """
-        with self._crowd.place() as leave:
+        with self._crowd.place(tls_certificate) as leave:
             try:
                 batch = read(body)
             except RefusedError:
@@ -94,9 +94,9 @@ class Ingest:
         the file does not matter, nor when. Raises like :meth:`receive`; NotYourCheckpointError for a device not
         known here.
         """
-        with self._crowd.place() as leave:
-            batch = read(body)
-            device_id = batch.claimed.device_id
+        batch = read(body)
+        device_id = batch.claimed.device_id
+        with self._crowd.place(device_id.encode()) as leave:
             return self._receive(device_id, batch, signing_keys.read(self._ledger, device_id), leave, carried=True)
 
     def close(self) -> None:

@@ -35,8 +35,9 @@ _READY_AT = (
     " JOIN outbox_envelopes e ON e.id = coalesce(r.envelope, r.id)"
     " WHERE lane = ? AND epoch = ? AND chain = c.id AND state = 'READY'"
 )
-WANT_THEIR_SUCCESSOR = frozenset((*Refusal, NOT_IN_RECEIPT, SUCCESSOR_FIRST))
-"""Why a packet was left that head office can place only together with the one behind it."""
+WANT_THEIR_SUCCESSOR = frozenset((*Refusal, NOT_IN_RECEIPT, SUCCESSOR_FIRST)) - {Refusal.UNKNOWN_VERSION}
+"""Why a packet was left that head office can place only together with the one behind it. Where it knows a later
+version by the device's signature it knows the place, too, and no other packet helps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,29 +13,43 @@ from tests.head_office.conftest import Office
 def test_whoever_finds_no_place_in_time_is_told_to_come_again() -> None:
     """The device keeps its packets; head office does not hang."""
     crowd = Crowd(1, wait_s=0.01)
-    with crowd.place(), pytest.raises(LedgerBusyError), crowd.place():
+    with crowd.place(b"one"), pytest.raises(LedgerBusyError), crowd.place(b"two"):
         raise AssertionError("a second place of one")
-    with crowd.place():
+    with crowd.place(b"two"):
+        pass
+
+
+def test_one_device_has_one_batch_under_way() -> None:
+    """Its other connections are told to come again at once, before and behind the commit; nobody else notices."""
+    crowd = Crowd(3, wait_s=5)
+    with crowd.place(b"one") as leave:
+        for _ in range(2):
+            with pytest.raises(LedgerBusyError, match="under way"), crowd.place(b"one"):
+                raise AssertionError("two batches of one device")
+            with crowd.place(b"two"):
+                pass
+            leave()
+    with crowd.place(b"one"):
         pass
 
 
 def test_whoever_waits_for_the_disk_makes_room_and_does_so_once() -> None:
     """While one batch is being flushed the next is worked on, and never more than there are places."""
     crowd = Crowd(1, wait_s=0.01)
-    with crowd.place() as leave:
+    with crowd.place(b"one") as leave:
         leave()
         leave()
-        with crowd.place(), pytest.raises(LedgerBusyError), crowd.place():
+        with crowd.place(b"two"), pytest.raises(LedgerBusyError), crowd.place(b"three"):
             raise AssertionError("leaving twice made two places of one")
 
 
 def test_any_thread_may_leave_for_another() -> None:
     """One thread does the work of all that wait for the writer."""
     crowd = Crowd(1, wait_s=5)
-    with crowd.place() as leave:
+    with crowd.place(b"one") as leave:
         thread = threading.Thread(target=leave)
         thread.start()
-        with crowd.place():
+        with crowd.place(b"two"):
             thread.join()
 
 

@@ -19,6 +19,7 @@ from head_office.errors import (
     RenewalRefusedError,
 )
 from sync import renewal as wire
+from sync.envelope import Lane
 from sync.keys import PrivateKey, SoftwareSigner
 from sync.receipt import Verdict
 from sync.renewal import RenewReply, RenewRequest
@@ -228,6 +229,20 @@ def test_a_stick_of_before_the_rotation_still_counts(office: Office) -> None:
         (Verdict.ACCEPTED, None),
     ]
     assert office.alarm_kinds() == []
+
+
+def test_a_replaced_key_names_no_place_for_rubbish(office: Office) -> None:
+    """Spoilt bytes before a packet of a copied old key fill no place of the real machine's chain."""
+    device = office.device()
+    office.receive(device, device.seal(number=1))
+    thief = copy_of(device)
+    rotated = rotate(office, device)
+    office.receive(rotated)
+    thief.chains[Lane.CORE].next_seq += 1
+    assert carried(office, thief, b"rubbish", thief.seal(number=66)) == [HELD]
+    assert office.verdicts(rotated, rotated.seal(number=2)) == [(Verdict.ACCEPTED, None)]
+    assert office.verdicts(rotated, rotated.seal(number=3)) == [(Verdict.ACCEPTED, None)]
+    assert office.alarm_kinds() == ["old_keys"]
 
 
 def test_behind_the_new_keys_first_packet_the_old_key_signs_nothing(office: Office) -> None:

@@ -249,11 +249,12 @@ def test_a_spoilt_packet_goes_with_the_one_behind_it_however_slow_the_line(desk:
     assert [row.seq for row in desk.outbox.due(desk.clock.utc(), 1)] == [1, 2, 3]
 
 
-def test_a_packet_left_for_another_reason_goes_alone_on_a_slow_line(desk: Desk) -> None:
-    """Only spoilt bytes need company; a line that breaks is tried with little."""
+@pytest.mark.parametrize("word", ["timeout", "unknown_version"])
+def test_a_packet_left_for_another_reason_goes_alone_on_a_slow_line(desk: Desk, word: str) -> None:
+    """Only spoilt bytes need company; a line that breaks is tried with little, and so is an older head office."""
     for number in range(1, 4):
         desk.put(number, size=5_000)
-    left_because(desk, 1, "timeout")
+    left_because(desk, 1, word)
     assert [row.seq for row in desk.outbox.due(desk.clock.utc(), 1)] == [1]
 
 
