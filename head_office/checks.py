@@ -14,6 +14,8 @@ LATE                spoilt bytes hold its place, and its       takes it in; the 
                     successor named this very digest
 SUCCESSOR_FIRST     spoilt bytes hold its place, and nobody    asks to send again, with its successor
                     has named yet what belongs there
+EMPTY               two people gave its place up, nothing      takes it in
+                    holds it, and it contradicts nobody
 FORK                another packet holds its place             freezes the lane, sets it aside
 CHAIN_BROKEN        its place is free, its past is not ours    freezes the lane, sets it aside
 LANE_FROZEN         the lane was frozen earlier                sets it aside
@@ -37,6 +39,7 @@ class Placement(StrEnum):
     EPOCH_UNKNOWN = "epoch_not_announced"
     LATE = "late"
     SUCCESSOR_FIRST = "successor_first"
+    EMPTY = "empty"
     FORK = "fork"
     CHAIN_BROKEN = "chain_broken"
     LANE_FROZEN = "lane_frozen"
@@ -54,10 +57,14 @@ class LaneHead:
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """A place that spoilt bytes hold, so that the chain could go on."""
+    """A place that spoilt bytes hold, or nothing, so that the chain could go on."""
 
     expected: bytes | None
-    """Digest of the packet that belongs there, as its authentic successor names it; None while that is spoilt, too."""
+    """Digest of the packet that belongs there, as its authentic successor names it; None while that is not here."""
+    empty: bool = False
+    """Nothing holds it: it was declared gone."""
+    before: bytes | None = None
+    """Digest of the packet that stands in the place before an empty one, where there is one."""
 
 
 def place(
@@ -84,7 +91,11 @@ def place(
     if standing.expected == digest:
         # Proved by the successor's signature, whatever was learnt of the lane since.
         return Placement.LATE
-    return Placement.SUCCESSOR_FIRST if standing.expected is None and not head.frozen else placement
+    if standing.expected is not None or head.frozen:
+        return placement
+    if standing.empty:
+        return Placement.EMPTY if standing.before in (None, prev_hash) else placement
+    return Placement.SUCCESSOR_FIRST
 
 
 def _by_position(seq: int, prev_hash: bytes, head: LaneHead | None) -> Placement:

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from head_office import clones, custody, events, missing, quarantine
 from head_office.authenticity import UNKNOWN_KEY, Checked
-from head_office.checks import LaneHead, Placement, place
+from head_office.checks import LaneHead, Placement, StandIn, place
 from head_office.custody import Alarm, LaneKey, Place, Stored
 from head_office.heard import CLOCK_ASTRAY_MS
 from head_office.ledger.base import Transaction
@@ -145,7 +145,7 @@ class Round:
             digest=packet.digest,
             head=head,
             already_here=lambda: self._stored(spot, packet.digest) is not None,
-            stand_in=lambda: custody.stand_in(self._tx, spot),
+            stand_in=lambda: self._stand_in(spot),
         )
         over_gone = placement is Placement.GAP and self._is_behind_gone(spot)
         if over_gone:
@@ -164,7 +164,10 @@ class Round:
                 before = self._stored(spot, packet.digest)
                 assert before is not None  # place() has just found it, inside the same transaction
                 self._say_again(spot, packet.digest, before)
-            case Placement.LATE:
+            case Placement.LATE | Placement.EMPTY:
+                below = Place(key, spot.seq - 1)
+                if self._stands_at(below) not in (None, packet.header.prev_hash):
+                    self._alarm(Alarm.FORK, below)  # what came into an empty place before is of another history
                 self._move_aside(spot)
                 custody.replace_stand_in(self._tx, spot, packet.header.prev_hash)
                 self._take(spot, packet, Verdict.ACCEPTED, None, in_chain=True)
@@ -180,6 +183,27 @@ class Round:
                     self._alarm(FREEZING[placement], spot)
                     self._heads[key] = LaneHead(head.next_seq, head.head_hash, frozen=placement.value)
                     log.error("%s: lane %s frozen at %d: %s", key.device_id, key.lane, spot.seq, placement.value)
+
+    def _stand_in(self, spot: Place) -> StandIn | None:
+        """What stands in a place instead of its packet; of an empty one also what stands before it."""
+        found = custody.stand_in(self._tx, spot)
+        if found is None or found.expected is not None or self._is_held(spot):
+            return found
+        return StandIn(None, empty=True, before=self._stands_at(Place(spot.key, spot.seq - 1)))
+
+    def _is_held(self, spot: Place) -> bool:
+        """Whether anything at all stands in the chain there, spoilt bytes included."""
+        return any(row.place == spot and row.in_chain for row in self._rows) or (
+            custody.in_place(self._tx, spot) is not None
+        )
+
+    def _stands_at(self, spot: Place) -> bytes | None:
+        """Digest of the authentic packet in a place, of this batch or of before."""
+        for row in self._rows:
+            if row.place == spot and row.in_chain and row.verdict is Verdict.ACCEPTED:
+                return row.packet.digest
+        standing = custody.in_place(self._tx, spot)
+        return standing[0] if standing is not None and standing[1].held_because is None else None
 
     def _is_behind_gone(self, spot: Place) -> bool:
         """Whether everything between its chain's end and this place was declared gone by two people."""

@@ -8,8 +8,8 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "lane_frozen": ("Antrean perangkat dibekukan", "The device's queue is frozen"),
     "gap": ("Paket sebelumnya belum datang", "A packet before it has not come"),
     "successor_first": (
-        "Paket sesudahnya juga rusak atau hilang, ditunggu lebih dulu",
-        "The one after it was spoilt or is missing, too, and comes first",
+        "Paket sesudahnya juga rusak, ditunggu lebih dulu",
+        "The one after it was spoilt, too, and comes first",
     ),
     "old_key": (
         "Ditandatangani dengan kunci yang sudah diganti: mungkin ada salinannya",

@@ -184,7 +184,7 @@ def only(office: Office) -> Missing:
     return found
 
 
-def alarms(office: Office) -> list[tuple[str, str, int, int]]:
+def alarms(office: Office) -> list[tuple[str, str, int, int | None]]:
     return [(row["kind"], row["lane"], row["seq"], row["last_seq"]) for row in custody.alarms(office.ledger)]
 
 
@@ -346,10 +346,11 @@ def test_a_question_that_was_withdrawn_is_no_answer_and_is_asked_once_more(
     assert only(office).state is MissingState.NOT_ON_DEVICE
 
 
+@pytest.mark.parametrize("order", [list, reversed], ids=["first", "last"])
 def test_a_packet_that_turns_up_after_all_takes_its_place(
-    counter: Counter, office: Office, backup: Callable[[], Backup]
+    counter: Counter, office: Office, backup: Callable[[], Backup], order: Callable[[list[bytes]], list[bytes]]
 ) -> None:
-    """A stick that was written in time is found: last place first or last, each is taken once, nothing else is."""
+    """A stick that was written in time is found: each is taken once, whichever comes first, and nothing else is."""
     counter.deliver(1)
     before = backup()
     stick = []
@@ -363,12 +364,12 @@ def test_a_packet_that_turns_up_after_all_takes_its_place(
     declare_gone(counter)
     counter.deliver(4)
 
-    assert carried(counter, stick[0]) == [(Verdict.RETRY_LATER, "successor_first")]
-    assert carried(counter, stick[1], stick[0]) == [(Verdict.ACCEPTED, None)] * 2
+    assert [carried(counter, packet) for packet in order(stick)] == [[(Verdict.ACCEPTED, None)]] * 2
     assert carried(counter, *stick) == [(Verdict.DUPLICATE, None)] * 2
     assert stored_places(office) == [1, 2, 3, 4]
     assert only(office).still_gone == 0
-    assert [row["kpj"][-1] for row in office.claims()] == ["1", "4", "3", "2"]
+    assert sorted(row["kpj"][-1] for row in office.claims()) == ["1", "2", "3", "4"]
+    assert [kind for kind, *_ in alarms(office)] == ["places_missing"]
 
 
 def test_a_packet_that_comes_between_the_word_and_the_next_claim_is_taken_in_its_place(
@@ -390,17 +391,18 @@ def test_a_packet_that_comes_between_the_word_and_the_next_claim_is_taken_in_its
     assert stored_places(office) == [1, 2, 4]
 
 
+@pytest.mark.parametrize("place", [2, 3])
 def test_other_bytes_in_a_place_that_is_gone_are_a_fork(
-    counter: Counter, office: Office, backup: Callable[[], Backup]
+    counter: Counter, office: Office, backup: Callable[[], Backup], place: int
 ) -> None:
-    """The last gone place takes the one packet its successor names; another history of the device freezes the lane."""
+    """What its successor does not name, or does not follow from the one before: another history freezes the lane."""
     lost = lose_two(counter, backup)
     for _ in range(2):
         counter.round()
     declare_gone(counter)
     counter.deliver(4)
     chain = counter.keys.chains[Lane.CORE]
-    chain.epoch, chain.next_seq, chain.head = lost[0].epoch, 3, lost[0].digest
+    chain.epoch, chain.next_seq, chain.head = lost[0].epoch, place, lost[0].digest
     assert carried(counter, counter.keys.seal(number=9)) == [(Verdict.QUARANTINED, "fork")]
 
 
@@ -629,3 +631,28 @@ def test_an_answer_without_what_it_shows_is_asked_for_again_after_a_restore(
     for _ in range(3):
         counter.round()
     assert stored_places(office) == [1, 2, 3]
+
+
+def test_another_history_that_came_into_an_empty_place_is_found_out_by_the_true_one(
+    counter: Counter, office: Office, backup: Callable[[], Backup]
+) -> None:
+    """A clone fills a place that is gone; the packet that proves the next place does not follow from it: an alarm."""
+    counter.deliver(1)
+    before = backup()
+    lost = [counter.claim(2)]
+    counter.round()
+    lost.append(counter.claim(3))
+    true_third = envelope_of(counter, lost[1])
+    counter.round()
+    counter.purge()
+    before.restore()
+    for _ in range(2):
+        counter.round()
+    declare_gone(counter)
+    counter.deliver(4)
+    first = counter.outbox.rows()[-1]
+    chain = counter.keys.chains[Lane.CORE]
+    chain.epoch, chain.next_seq, chain.head = lost[0].epoch, 2, first.digest
+    assert carried(counter, counter.keys.seal(number=9)) == [(Verdict.ACCEPTED, None)]
+    assert carried(counter, true_third) == [(Verdict.ACCEPTED, None)]
+    assert ("fork", "core", 2, None) in alarms(office)
