@@ -35,8 +35,8 @@ from sync.recipients import RecipientPrivateKey
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50  # About 50 ms of decryption: what one lock or one flush is shared by.
-FAILED = "opening_failed"
 CLEAR_EVERY_MS = 3_600_000
+FAILED = "opening_failed"
 """A fault of this program, not of the packet: released once it is put right."""
 BEFORE_ENROLMENT = timedelta(days=1)
 
@@ -180,7 +180,7 @@ class Opener:
             "path": claim.path,
             "flags": list(flags),
         }
-        events.claim_opened(tx, row["device_id"], row["receipt_no"], at_ms=to_ms(now), agenda_no=agenda_no, facts=facts)
+        events.claim_opened(tx, _about(row), at_ms=to_ms(now), agenda_no=agenda_no, facts=facts)
         documents.announced(tx, packet, to_ms(now))
         _mark(tx, row, Opening.OPENED, None)
         log.info("%s opened as agenda %d", receipt_name(row["receipt_no"]), agenda_no)
@@ -196,7 +196,7 @@ class Opener:
     def _set_aside(self, tx: Transaction, row: Row, reason: str) -> None:
         _mark(tx, row, Opening.QUARANTINED, reason)
         now_ms = to_ms(self._clock())
-        events.packet_quarantined(tx, row["device_id"], row["receipt_no"], at_ms=now_ms, reason=reason, nth=str(now_ms))
+        events.packet_quarantined(tx, _about(row), at_ms=now_ms, reason=reason, nth=str(now_ms))
         log.warning("%s set aside: %s", receipt_name(row["receipt_no"]), reason)
 
 
@@ -256,6 +256,10 @@ def _other_open(tx: Transaction, claim: OpenedClaim) -> bool:
             (claim.nik, claim.kpj, claim.programme),
         )
     )
+
+
+def _about(row: Row) -> events.About:
+    return events.About(row["device_id"], row["receipt_no"], bytes(row["digest"]))
 
 
 def _mark(tx: Transaction, row: Row, opening: Opening, reason: str | None) -> None:

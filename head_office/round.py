@@ -364,9 +364,10 @@ class Round:
         self._taken[spot, packet.digest] = kept
         self._say(spot, packet.digest, verdict, reason, kept)
         if verdict is Verdict.QUARANTINED:
-            events.packet_quarantined(
-                self._tx, spot.key.device_id, row.receipt_no, at_ms=self._now_ms, reason=reason or verdict.value
-            )
+            about = events.About(spot.key.device_id, row.receipt_no, packet.digest)
+            # The same rubbish in two places is two events.
+            nth = f"{spot.key.lane.value}/{spot.key.epoch.hex()}/{spot.seq}"
+            events.packet_quarantined(self._tx, about, at_ms=self._now_ms, reason=reason or verdict.value, nth=nth)
 
     def _note_refusal(self, packet: Checked, reason: str) -> None:
         header = packet.header

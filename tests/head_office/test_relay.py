@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 
 from head_office.cli import app
 from head_office.errors import HomeError
+from head_office.ledger.sqlite import SqliteLedger
 from head_office.relay import EventFile, NotDeliveredError, Relay, Webhook
+from tests.contract.test_head_office_restored import Backup
 from tests.head_office.conftest import Office
 
 SECRET = b"a secret of sixteen bytes and more"
@@ -97,6 +99,38 @@ def test_each_opened_claim_is_told_once_committed_and_without_personal_data(offi
         assert private not in file.read_text()
     assert carrier.round().relayed == 0
     assert len(lines(file)) == 3
+
+
+def test_a_number_given_again_after_a_restore_is_another_event(office: Office, tmp_path: Path) -> None:
+    """The receiver counts an id once: no new claim is dropped there under an old number, and no old one doubled."""
+    if not isinstance(office.ledger, SqliteLedger):
+        return  # one way of putting a backup back is enough: the ids are made before the engine hears of them
+    file = tmp_path / "events.jsonl"
+    first, second = office.device(), office.device("SN-0002")
+    backup = Backup(office, tmp_path)
+    packet = first.seal(number=1)
+    office.receive(first, packet)
+    office.claims()
+    relay(office, EventFile(file)).round()
+    backup.restore()
+    office.receive(second, second.seal(number=2))
+    office.receive(first, packet)
+    office.claims()
+    relay(office, EventFile(file)).round()
+    told, other, again = lines(file)
+    assert told["receipt_no"] == other["receipt_no"] == "R-000000001"
+    assert told["id"] == again["id"] != other["id"]
+
+
+def test_the_same_rubbish_in_two_places_is_told_twice(office: Office, tmp_path: Path) -> None:
+    """Two places of a chain were spoilt."""
+    file = tmp_path / "events.jsonl"
+    device = office.device()
+    for number in (1, 2):
+        device.seal(number=number)
+        office.receive(device, b"rubbish", device.seal(number=10 + number))
+    relay(office, EventFile(file)).round()
+    assert [one["type"] for one in lines(file)] == ["packet.quarantined"] * 2
 
 
 def test_what_a_fork_sets_aside_is_told(office: Office, tmp_path: Path) -> None:
