@@ -202,13 +202,11 @@ class Relay:
             ledger, receivers, clock, idle_s, chance,
         )  # fmt: skip
         self._failures = 0
-        self._announced = False
 
     def round(self) -> Round:
         """Relay what is due. Raises LedgerError; what receivers have by then they will hear again."""
         now_ms = to_ms(self._clock())
-        if not self._announced:
-            self._announce(now_ms)
+        self._announce(now_ms)
         rows = self._ledger.read(
             "SELECT * FROM events WHERE relayed_at IS NULL AND next_at <= ? ORDER BY event_no LIMIT ?",
             (now_ms, AT_ONCE),
@@ -239,10 +237,11 @@ class Relay:
         return Round(len(done), pause_s)
 
     def _announce(self, now_ms: int) -> None:
-        """From now on events wait for a relay."""
+        """From now on events wait for a relay; again where somebody said, beside a running one, that there is none."""
+        if self._ledger.read("SELECT 1 FROM relays WHERE name = ?", (NAME,)):
+            return
         sql = "INSERT INTO relays (name, first_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
         self._ledger.together(lambda tx: tx.execute(sql, (NAME, now_ms)))
-        self._announced = True
 
     def _deliver(self, row: Row) -> None:
         body = {

@@ -312,6 +312,23 @@ def test_without_a_relay_events_do_not_grow_without_end(
     assert [one["agenda_no"] for one in lines(file)] == [1_000_004, 1_000_005]
 
 
+def test_no_more_said_beside_a_running_relay_costs_no_event(office: Office, listener: Listener) -> None:
+    """It says again that it is there, so that what it has not told stays until it is told."""
+    hook = webhook(office, listener.url)
+    carrier = relay(office, hook)
+    carrier.round()
+    assert CliRunner().invoke(app, ["relay", "--no-more", "--home", str(office.home.folder)]).exit_code == 0
+    carrier.round()
+    listener.answers = [503] * 100
+    claims_are_opened(office, 1)
+    for _ in range(31):
+        office.clock.advance(days=1)
+        carrier.round()
+    claims_are_opened(office, 2)
+    assert events_kept(office) == 2
+    hook.close()
+
+
 def test_what_waits_for_a_relay_that_is_down_stays_however_long(office: Office, tmp_path: Path) -> None:
     """Stopped for a year, it tells everything; only a word of people ends the waiting, and it is on record."""
     file = tmp_path / "events.jsonl"
