@@ -208,7 +208,7 @@ class Ingest:
         heads = []
         unfrozen = {(key.lane, key.epoch): head.next_seq for key, head in known.items() if not head.frozen}
         for (lane, epoch), one in missing.chains_behind(checkpoint.lanes, unfrozen, {}).items():
-            if not missing.is_known(self._ledger.read, custody.LaneKey(device_id, lane, epoch), one):
+            if not missing.is_known(self._ledger.read, custody.LaneKey(device_id, lane, epoch), one, now_ms):
                 return None
         for state in checkpoint.lanes:
             head = known.get(custody.LaneKey(device_id, state.lane, state.epoch))

@@ -28,6 +28,10 @@ from sync.commands import RESEND_AT_MOST, Resend
 from sync.envelope import Lane
 
 PROGRAM = "program"
+ASK_AFRESH_MS = 24 * 3_600_000
+"""While people have not acted the device is asked once a day: an answer may be one of before another restore."""
+MOST_GONE = 20_000
+"""Places that can be declared gone together: no device seals so many between two backups, and each becomes a row."""
 NOT_HERE_ANY_MORE = "purged"
 """The device's reason for sending none of the places again: the one refusal that answers the question."""
 
@@ -68,6 +72,18 @@ class NoSuchPlacesError(HeadOfficeError):
 
     def __init__(self, number: int) -> None:
         super().__init__(f"no places are missing under number {number}; `mpos-head-office places list` shows which are")
+
+
+class TooManyPlacesError(HeadOfficeError):
+    """More places than any device seals between two backups."""
+
+    code = "too_many_places"
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(
+            f"{first} to {last} are {last - first + 1} places, and no device seals more than {MOST_GONE} between two"
+            " backups: look at that device, and let it begin a new chain"
+        )
 
 
 class StillOnDeviceError(HeadOfficeError):
@@ -125,8 +141,8 @@ def notice(
             if last >= first:
                 _begin(tx, Place(key, first), last, end, now_ms)
             continue
-        if row["resend_id"] is None:
-            # The device came from another cluster: what it was asked there it may never have heard.
+        if row["resend_id"] is None or (not carried and _is_stale(row, now_ms)):
+            # It came from another cluster, and may never have heard what it was asked there; or nobody has acted.
             _ask_again(tx, row, first, now_ms)
             continue
         if begins is None or begins <= first or _question(tx.execute, row) is not CommandState.DONE:
@@ -138,7 +154,7 @@ def notice(
             _ask_again(tx, row, first, now_ms)
 
 
-def is_known(read: commands.Read, key: LaneKey, one: Behind) -> bool:
+def is_known(read: commands.Read, key: LaneKey, one: Behind, now_ms: int) -> bool:
     """Whether there is nothing to write for a chain at an idle poll: noticed, and waiting for the device or for people.
 
     Not so where the device has answered, and not yet shown where its packets begin; nor where it was never asked here.
@@ -146,9 +162,13 @@ def is_known(read: commands.Read, key: LaneKey, one: Behind) -> bool:
     first, row = _not_declared(read, key, one.waits_for)
     if row is None:
         return one.delivered < first
-    if row["resend_id"] is None:
+    if row["resend_id"] is None or _is_stale(row, now_ms):
         return False
     return row["shown_at"] is not None or _question(read, row) is not CommandState.DONE
+
+
+def _is_stale(row: Row, now_ms: int) -> bool:
+    return row["asked_by"] is None and row["shown_at"] is not None and now_ms - row["shown_at"] >= ASK_AFRESH_MS
 
 
 def are_gone(tx: Transaction, key: LaneKey, first: int, last: int) -> bool:
@@ -184,7 +204,7 @@ def _begin(tx: Transaction, place: Place, last: int, end: int, now_ms: int) -> N
     """Missing from ``place`` to ``last``; ``end`` is the last place of the chain."""
     key, first = place.key, place.seq
     asked_up_to = min(end, first + RESEND_AT_MOST - 1)
-    question = _ask_device(tx, key, first, asked_up_to, now_ms)
+    question = _ask_device(tx, place, asked_up_to, now_ms)
     tx.execute(
         "INSERT INTO missing_places (device_id, lane, epoch, first_seq, last_seq, noticed_at, resend_id, asked_up_to)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -193,19 +213,22 @@ def _begin(tx: Transaction, place: Place, last: int, end: int, now_ms: int) -> N
     alarm(tx, Alarm.PLACES_MISSING, place, now_ms, last_seq=last)
 
 
-def _ask_device(tx: Transaction, key: LaneKey, first: int, last: int, now_ms: int) -> bytes:
-    body = Resend(lane=key.lane, epoch=key.epoch, first_seq=first, last_seq=last)
-    return commands.queue(tx, key.device_id, body, now_ms=now_ms, by=PROGRAM)
+def _ask_device(tx: Transaction, first: Place, last: int, now_ms: int, by: str = PROGRAM) -> bytes:
+    key = first.key
+    body = Resend(lane=key.lane, epoch=key.epoch, first_seq=first.seq, last_seq=last)
+    return commands.queue(tx, key.device_id, body, now_ms=now_ms, by=by)
 
 
-def _ask_again(tx: Transaction, row: Row, first: int, now_ms: int, *, up_to: int | None = None) -> None:
+def _ask_again(
+    tx: Transaction, row: Row, first: int, now_ms: int, *, up_to: int | None = None, by: str = PROGRAM
+) -> None:
     """A question of its own, from ``first`` to ``up_to`` or as far as was asked before; what was answered is void."""
     key = LaneKey(row["device_id"], Lane(row["lane"]), bytes(row["epoch"]))
     last = min(up_to or max(row["last_seq"], row["asked_up_to"]), first + RESEND_AT_MOST - 1)
     tx.execute(
         "UPDATE missing_places SET resend_id = ?, asked_up_to = ?, shown_at = NULL, answered_boot = NULL,"
         " answered_ns = NULL WHERE missing_no = ?",
-        (_ask_device(tx, key, first, last, now_ms), last, row["missing_no"]),
+        (_ask_device(tx, Place(key, first), last, now_ms, by), last, row["missing_no"]),
     )
 
 
@@ -238,6 +261,8 @@ def _shown(tx: Transaction, row: Row, last: int, end: int, now_ms: int) -> None:
             (last, row["missing_no"]),
         )
     if last > row["asked_up_to"]:
+        if row["asked_up_to"] - row["first_seq"] >= MOST_GONE:
+            return  # Whatever it is, it is no restored backup; nobody asks for billions in steps of thousands.
         # More than one command may name; what lies behind it could still be here.
         _ask_again(tx, row, row["asked_up_to"] + 1, now_ms, up_to=end)
     elif row["shown_at"] is None or last != row["last_seq"]:
@@ -343,10 +368,15 @@ class MissingPlaces:
         with self._ledger.transaction() as tx:
             found = _locked(tx, number)
             if found.asked_by is not None:
-                raise NothingAskedError(f"{found.asked_by} has asked already; somebody else confirms or withdraws")
+                raise NothingAskedError(
+                    f"{found.asked_by} has asked already; somebody else confirms. Where the question to the device was"
+                    f" withdrawn since (`commands list`): `places withdraw {number}`, then ask again"
+                )
+            if found.last - found.first >= MOST_GONE:
+                raise TooManyPlacesError(found.first, found.last)
             if found.state is not MissingState.ASKED_AGAIN:
                 row = tx.execute("SELECT * FROM missing_places WHERE missing_no = ?", (number,))[0]
-                _ask_again(tx, row, found.first, now_ms)
+                _ask_again(tx, row, found.first, now_ms, by=by)
             if found.state is MissingState.NOT_ON_DEVICE:
                 tx.execute(
                     "UPDATE missing_places SET reason = ?, asked_by = ?, asked_at = ? WHERE missing_no = ?",

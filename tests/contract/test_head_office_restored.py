@@ -25,6 +25,7 @@ from head_office.missing import (
     MissingState,
     NoSuchPlacesError,
     StillOnDeviceError,
+    TooManyPlacesError,
 )
 from head_office.quarantine import NothingAskedError, SecondPersonError
 from sync import errors as wire
@@ -283,7 +284,7 @@ def test_after_two_people_said_so_the_chain_goes_on_with_the_next_packet(
     assert (told.state, told.still_gone) == (MissingState.WENT_ON, 2)
     assert (told.asked_by, told.confirmed_by, told.reason) == ("ayu", "budi", "dipulihkan dari cadangan semalam")
     acts = [row["act"] for row in office.ledger.read("SELECT act FROM acts WHERE who IN ('ayu', 'budi')")]
-    assert acts == ["places_gone_asked", "places_gone_confirmed"]
+    assert acts == ["command_queued", "places_gone_asked", "places_gone_confirmed"]
     counter.deliver(6)
     assert len(places(office).listed()) == 1
 
@@ -627,8 +628,8 @@ def test_an_answer_without_what_it_shows_is_asked_for_again_after_a_restore(
     tuesday.restore()
     for _ in range(4):
         counter.round()
-    places(office).ask(only(office).number, "cadangan", by="ayu")
-    for _ in range(3):
+    office.clock.advance(days=1)
+    for _ in range(4):
         counter.round()
     assert stored_places(office) == [1, 2, 3]
 
@@ -656,3 +657,32 @@ def test_another_history_that_came_into_an_empty_place_is_found_out_by_the_true_
     assert carried(counter, counter.keys.seal(number=9)) == [(Verdict.ACCEPTED, None)]
     assert carried(counter, true_third) == [(Verdict.ACCEPTED, None)]
     assert ("fork", "core", 2, None) in alarms(office)
+
+
+def test_more_places_than_any_device_seals_are_not_declared_gone(
+    counter: Counter, office: Office, backup: Callable[[], Backup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that names billions is asked for a few thousand and no more, and people are told to look at it."""
+    monkeypatch.setattr("head_office.missing.RESEND_AT_MOST", 2)
+    monkeypatch.setattr("head_office.missing.MOST_GONE", 3)
+    counter.deliver(1)
+    before = backup()
+    counter.deliver(2, 3, 4, 5, 6, 7, 8)
+    counter.purge()
+    before.restore()
+    for _ in range(8):
+        counter.round()
+    assert len(CommandQueue(office.ledger).listed()) == 2
+    with pytest.raises(TooManyPlacesError, match="2 to 8 are 7 places"):
+        places(office).ask(only(office).number, "cadangan", by="ayu")
+
+
+def test_who_had_the_device_asked_once_more_is_on_record(
+    counter: Counter, office: Office, backup: Callable[[], Backup]
+) -> None:
+    """The first question is the program's, the second a person's."""
+    lose_two(counter, backup)
+    for _ in range(2):
+        counter.round()
+    places(office).ask(only(office).number, "cadangan", by="ayu")
+    assert [row["queued_by"] for row in CommandQueue(office.ledger).listed()] == ["ayu", "program"]
