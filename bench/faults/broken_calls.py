@@ -218,7 +218,7 @@ class _Bench:
 
     def _compare(self, device: Device) -> list[Violation]:
         told = Told.of(self._marks.read_text(encoding="ascii").splitlines())
-        waiting, purged = queue_of(device)
+        waiting, settled = queue_of(device)
         ledger = SqliteLedger(self._service.home.ledger)
         try:
             ledger.check()
@@ -232,6 +232,6 @@ class _Bench:
                 acknowledged=frozenset(told.acknowledged | acknowledged(device)),
                 waiting=waiting,
                 stored=stored,
-                purged=purged,
+                settled=settled,
             )
         )

@@ -154,7 +154,7 @@ class _Bench:
                 device.put(1001, size=SIZE)
                 device.drain()
                 ears.told.acknowledged |= acknowledged(device)
-                return violations(history_of(ears.told, [device], office))
+                return violations(history_of(ears.told, [device], {"": office}))
             finally:
                 device.close()
                 office.close()

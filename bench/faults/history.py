@@ -5,11 +5,17 @@ sealed, *promised* once the device told its user that it is queued, *acknowledge
 office has it. From there:
 
 1. promised ⊆ stored ∪ waiting, acknowledged ⊆ stored: else it is LOST;
-2. each packet is stored once: else DOUBLED;
-3. what is stored was captured, byte for byte: else CHANGED or UNKNOWN;
+2. each packet is stored once, in whichever ledger: else DOUBLED;
+3. what is stored was captured, byte for byte: else CHANGED or UNKNOWN. Spoilt bytes may stand beside it or in its
+   place, set aside for not being authentic;
 4. within a chain packets are stored in their order and without a gap: else OUT_OF_ORDER or GAP;
-5. the bytes of a packet leave the device only against a receipt that verifies and names them: else UNPROVED;
+5. a packet is settled at the device, and its bytes leave it, only against a receipt that verifies and names them: else
+   UNPROVED;
 6. after the faults have stopped the queue drains: else NOT_DRAINED.
+
+A ledger that was put back from an older backup has lost what it acknowledged since. That is LOST as well, unless the
+device still has the bytes, and it is stored again when the faults have stopped; or the device has none any more, and
+head office names it as missing. What it has given up for gone no device has.
 """
 
 import enum
@@ -79,15 +85,21 @@ class Held:
     """Of the receipt, in the ledger: the order in which they were stored."""
     in_chain: bool = True
     """False for what head office set aside beside a place that is taken."""
+    spoilt: bool = False
+    """Kept by head office as not authentic, and never opened."""
+    ledger: str = ""
+    """Which one, where there are several: numbers count in each by itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Purged:
-    """A packet whose bytes left the device, and whether a receipt kept there verifies and names it."""
+class Settled:
+    """A packet that waits no more, and whether a receipt kept at the device verifies and names it."""
 
     place: Place
     digest: bytes
     proved: bool
+    kept: bool = False
+    """Whether the device still has the bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +113,15 @@ class History:
     """Digests the device holds for delivered."""
     waiting: Sequence[Held]
     stored: Sequence[Held]
-    purged: Sequence[Purged] = field(default=())
+    settled: Sequence[Settled] = field(default=())
     drained: bool = True
     """Whether the faults are over and rounds were made until nothing moved any more."""
+    undone: frozenset[bytes] = frozenset()
+    """Digests a ledger held that was put back from a backup without them."""
+    named_missing: frozenset[Place] = frozenset()
+    """Places head office shows to people as missing."""
+    named_gone: frozenset[Place] = frozenset()
+    """Those of them people gave up, so that the chain may go on without them."""
 
 
 def violations(history: History) -> list[Violation]:
@@ -112,10 +130,10 @@ def violations(history: History) -> list[Violation]:
         *_lost(history),
         *_doubled(history),
         *_foreign(history),
-        *_chains(history.stored),
+        *_chains(history.stored, history.named_gone),
         *(
-            Violation(Fault.UNPROVED, f"the bytes of {row.place} left without a receipt")
-            for row in history.purged
+            Violation(Fault.UNPROVED, f"{row.place} was settled{'' if row.kept else ' and dropped'} without a receipt")
+            for row in history.settled
             if not row.proved
         ),
         *(
@@ -127,16 +145,27 @@ def violations(history: History) -> list[Violation]:
 
 def _lost(history: History) -> list[Violation]:
     stored = {row.digest for row in history.stored}
-    somewhere = stored | {row.digest for row in history.waiting}
+    waiting = {row.digest for row in history.waiting}
+    at_device = waiting | {row.digest for row in history.settled if row.kept}
+    proved_gone = {row.digest for row in history.settled if row.proved and not row.kept}
     places = _places(history.captured)
+    # What a backup has undone is at its device until the faults are over, or gone from there and named in the end.
+    named = {digest for digest in proved_gone if places.get(digest) in history.named_missing}
+    excused = history.undone & (named if history.drained else at_device | proved_gone)
+    somewhere = stored | waiting | excused
     return [
+        *(
+            Violation(Fault.LOST, f"{places[digest]} is named as gone, and its device has it")
+            for digest in sorted(at_device - stored)
+            if places.get(digest) in history.named_gone
+        ),
         *(
             Violation(Fault.LOST, f"{_name(places, digest)} was promised and is nowhere")
             for digest in sorted(history.promised - somewhere)
         ),
         *(
             Violation(Fault.LOST, f"{_name(places, digest)} was acknowledged and is not stored")
-            for digest in sorted(history.acknowledged - stored - (history.promised - somewhere))
+            for digest in sorted(history.acknowledged - stored - excused - (history.promised - somewhere))
         ),
     ]
 
@@ -159,27 +188,29 @@ def _foreign(history: History) -> list[Violation]:
         if row.place in taken
         else Violation(Fault.UNKNOWN, f"nobody sealed what is at {row.place}")
         for row in history.stored
-        if row.digest not in known
+        if row.digest not in known and not row.spoilt
     ]
 
 
-def _chains(stored: Sequence[Held]) -> list[Violation]:
+def _chains(stored: Sequence[Held], named_gone: frozenset[Place]) -> list[Violation]:
     chains: dict[tuple[str, str, bytes], list[Held]] = defaultdict(list)
-    for row in sorted(stored, key=lambda row: row.number):
+    for row in sorted(stored, key=lambda row: (row.ledger, row.number)):
         if row.in_chain:
             chains[row.place.device, row.place.lane, row.place.epoch].append(row)
+    # Where spoilt bytes stood, or a place was given up, its packet comes late and is known by its digest.
+    late = {row.place for row in stored if row.spoilt} | named_gone
     found: list[Violation] = []
-    for rows in chains.values():
+    for chain, rows in chains.items():
         found += [
             Violation(Fault.OUT_OF_ORDER, f"{after.place} was stored after {before.place}")
-            for before, after in pairwise(rows)
-            if after.place.seq <= before.place.seq
+            for before, after in pairwise([row for row in rows if row.place not in late])
+            if before.ledger == after.ledger and after.place.seq <= before.place.seq
         ]
         there = {row.place.seq for row in rows}
         found += [
             Violation(Fault.GAP, f"{seq} is missing below {rows[-1].place}")
             for seq in range(1, max(there) + 1)
-            if seq not in there
+            if seq not in there and Place(*chain, seq) not in named_gone
         ]
     return found
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.faults import own_namespace
-from bench.faults.any_order import JumpingClock
+from bench.faults.crooked_line import JumpingClock
 from bench.faults.history import Fault, History, Violation, violations
 from bench.faults.link_proxy import GOOD, LinkProxy, Trouble
 from bench.faults.marks import Ears, Told
@@ -196,7 +196,7 @@ class _Bench:
         with self._device(timeouts) as device:
             device.drain()
             device.purge_all()
-            waiting, purged = queue_of(device)
+            waiting, settled = queue_of(device)
             told: Told = self.ears.told
             ledger = SqliteLedger(self.service.home.ledger)
             try:
@@ -210,7 +210,7 @@ class _Bench:
                     acknowledged=frozenset(told.acknowledged | acknowledged(device)),
                     waiting=waiting,
                     stored=stored,
-                    purged=purged,
+                    settled=settled,
                 )
             )
 

@@ -141,7 +141,7 @@ def start_and_judge(folder: Path, identity: Identity, told: Told) -> list[Violat
             again = Told(told.captured, told.promised, set(told.acknowledged))
             device.drain()
             again.acknowledged |= acknowledged(device)
-            return violations(history_of(again, [device], office))
+            return violations(history_of(again, [device], {"": office}))
         finally:
             device.close()
     except Exception as error:  # noqa: BLE001 - as above

@@ -7,6 +7,7 @@ happened is written as marks, one line each, so that a child process that dies l
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,8 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from bench.faults.history import Fault, Violation
 from bench.faults.marks import Listener
+from head_office.clusters import Clusters
 from head_office.device_registry import DeviceRegistry
 from head_office.errors import HeadOfficeError as OfficeError
+from head_office.hand_over import hand_over
 from head_office.ingest import Ingest
 from head_office.keys.authority import Authority, KeyRequest
 from head_office.keys.first_setup import set_up
@@ -26,9 +29,11 @@ from head_office.keys.home import Home
 from head_office.keys.receipt_key import load_receipt_signer
 from head_office.keys.recipients import load_recipients
 from head_office.ledger.sqlite import SqliteLedger
+from head_office.missing import MissingPlaces
 from head_office.moment import Clock as OfficeClock
 from head_office.moment import utc_now
 from head_office.renewal import Renewals
+from sync.commands import CommandName, Move
 from sync.edge.breaker import Breaker
 from sync.edge.clock import Clock, HeadOfficeTime, SystemClock
 from sync.edge.commands import Commands
@@ -53,6 +58,7 @@ from sync.renewal import RenewRequest, decode_reply, sign_request
 SITE = Site(branch_code="KC01", kanwil_code="DKI", partner_code=None, site_type=SiteType.BRANCH)
 SMALL_RESERVE = 4 * 1024 * 1024
 """The agent keeps 16 MB for packets of up to 400 kB; those of these tools are smaller."""
+LATER = datetime(2200, 1, 1, tzinfo=UTC)
 FAILURES = 15
 """Rounds in a row that may fail on a line that is good again: a loaded machine is slow, but not for a minute."""
 MOST_ROUNDS = 400
@@ -74,6 +80,8 @@ class Build:
     uploader: Callable[..., Uploader] = Uploader
     ledger: Callable[[Path], Any] = SqliteLedger
     ingest: Callable[..., Ingest] = Ingest
+    hand_over: Callable[..., Iterable[str]] = hand_over
+    places: Callable[..., MissingPlaces] = MissingPlaces
     wrong: str = ""
     """What is wrong with it, in words; empty for the real build."""
     shows: frozenset[Fault] = frozenset()
@@ -96,13 +104,21 @@ class Identity:
     receipt_keys: dict[bytes, PublicKey]
     recipients: tuple[Recipient, ...]
     tls_certificate: bytes = b""
+    url: str = ""
+    """Of the cluster it goes to, where there are several."""
 
 
 class Office:
     """Head office in this process: everything but HTTP, TLS and the opening of packets."""
 
-    def __init__(self, folder: Path, build: Build = AS_IT_IS, clock: OfficeClock = utc_now) -> None:
-        self.home, self._clock, self._build = Home(folder), clock, build
+    def __init__(
+        self,
+        folder: Path,
+        build: Build = AS_IT_IS,
+        clock: OfficeClock = utc_now,
+        clusters: Clusters | None = None,
+    ) -> None:
+        self.home, self._clock, self._build, self._clusters = Home(folder), clock, build, clusters
         self.open()
 
     def open(self) -> None:
@@ -110,9 +126,17 @@ class Office:
         self.ledger = self._build.ledger(self.home.ledger)
         self.ledger.check()
         self.signer = load_receipt_signer(self.home)
-        self.registry = DeviceRegistry(self.ledger, Authority.load(self.home), clock=self._clock)
+        self.registry = DeviceRegistry(
+            self.ledger, Authority.load(self.home), clock=self._clock, clusters=self._clusters
+        )
         self.ingest = self._build.ingest(
-            self.ledger, self.registry, self.signer, self._clock, poll_s=60, on_stored=lambda: None
+            self.ledger,
+            self.registry,
+            self.signer,
+            self._clock,
+            poll_s=60,
+            on_stored=lambda: None,
+            clusters=self._clusters,
         )
 
     def close(self) -> None:
@@ -132,6 +156,7 @@ class Office:
             {self.signer.kid: self.signer.public_key},
             tuple(load_recipients(self.home)),
             enrolled.tls_certificate,
+            "" if self._clusters is None else self._clusters.own.url,
         )
 
     def renew(self, identity: Identity) -> Identity:
@@ -200,6 +225,7 @@ class Device:
         self.database = self._build.database(self.path)
         try:
             self.outbox = self._build.outbox(self.database)
+            self.outbox.take_up(self.identity.device_id)
             orders = QueueOrders(self.outbox, on_resent=_unheard, on_new_epoch=_unheard)
             time = HeadOfficeTime(self.database, self.clock)
             self._sealer = Sealer(self.identity.device_id, self.identity.signer, self.identity.recipients, time)
@@ -217,7 +243,7 @@ class Device:
                 receipts=Receipts(
                     self.outbox,
                     frozen=FrozenLanes(self.database, self.clock),
-                    commands=Commands(self.database, self.clock, orders.handlers()),
+                    commands=Commands(self.database, self.clock, {**orders.handlers(), CommandName.MOVE: self._move}),
                 ),
             )
             self.stick = Stick(
@@ -235,6 +261,9 @@ class Device:
 
     def close(self) -> None:
         self.database.close()
+
+    def _move(self, order: Move) -> None:
+        self.identity = replace(self.identity, url=order.url)
 
     def put(self, number: int, *, lane: Lane = Lane.CORE, size: int = 600) -> OutboxRow:
         """Queue packet ``number`` and tell the user so."""
@@ -280,13 +309,19 @@ class Device:
                 return
 
     def waiting(self) -> int:
-        return sum(counts.ready for counts in self.outbox.counts())
+        """Packets this device can deliver as who it is now."""
+        return sum(counts.ready - counts.former for counts in self.outbox.counts())
+
+    def become(self, identity: Identity) -> None:
+        """Start again as another device, or as itself with other keys."""
+        self.close()
+        self.identity = identity
+        self.open()
 
     def purge_all(self) -> int:
         """Drop the bytes of everything acknowledged, as retention does when its time has come."""
         gone = 0
-        later = self.clock.utc().replace(year=self.clock.utc().year + 1)
-        while some := self.outbox.purge(later):
+        while some := self.outbox.purge(LATER):
             gone += some
         return gone
 

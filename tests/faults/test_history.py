@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.faults.history import Captured, Fault, Held, History, Place, Purged, violations
+from bench.faults.history import Captured, Fault, Held, History, Place, Settled, violations
 
 
 def place(seq: int, lane: str = "core") -> Place:
@@ -23,7 +23,7 @@ CLEAN = History(
     acknowledged=frozenset(digest(seq) for seq in (1, 2)),
     waiting=[],
     stored=STORED,
-    purged=[Purged(place(1), digest(1), proved=True)],
+    settled=[Settled(place(1), digest(1), proved=True)],
 )
 
 
@@ -69,7 +69,7 @@ def test_a_fork_set_aside_beside_its_place_is_no_fault() -> None:
         (replace(CLEAN, stored=[STORED[0], replace(STORED[1], number=3), replace(STORED[2], number=2)]),
          Fault.OUT_OF_ORDER),
         (replace(CLEAN, stored=[STORED[0], STORED[2]]), Fault.GAP),
-        (replace(CLEAN, purged=[Purged(place(1), digest(1), proved=False)]), Fault.UNPROVED),
+        (replace(CLEAN, settled=[Settled(place(1), digest(1), proved=False)]), Fault.UNPROVED),
         (replace(CLEAN, waiting=[Held(place(3), digest(3))]), Fault.NOT_DRAINED),
     ],
 )  # fmt: skip
