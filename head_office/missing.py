@@ -63,6 +63,8 @@ class Behind:
     """So many of its places the device no longer waits for, by its own count; below ``waits_for``: no word of it."""
     begins: int | None
     """The lowest place the device still has, where the batch shows it."""
+    is_counted: bool
+    """Whether the device counts what waits with this chain: the one of its lane that grows."""
 
 
 class NoSuchPlacesError(HeadOfficeError):
@@ -111,7 +113,7 @@ def chains_behind(
         delivered = state.next_seq - 1 - state.depth if counted else 0
         begins = state.next_seq if counted and state.depth == 0 else gap
         if delivered >= here or gap is not None:
-            found[chain] = Behind(here, delivered, begins)
+            found[chain] = Behind(here, delivered, begins, counted)
     return found
 
 
@@ -126,7 +128,7 @@ def notice(
     """Take in what a batch says of missing places, in its transaction and behind its commands.
 
     ``carried``: it came as a file. Files may come in another order than they were written, so that a gap in one of
-    them says nothing; and the first packet of one is the device's lowest only if its own count says so, too.
+    them says nothing.
     """
     _note_answers(tx, checkpoint)
     ends = {(state.lane, state.epoch): state for state in checkpoint.lanes}
@@ -147,7 +149,12 @@ def notice(
             continue
         if begins is None or begins <= first or _question(tx.execute, row) is not CommandState.DONE:
             continue
-        if _is_behind_answer(row, checkpoint) and not (carried and begins > one.delivered + 1):
+        # Where the signed count says that it has lower ones, they were left out on the way. Of a chain that ended
+        # there is no count, and files are not in order.
+        lowest = begins <= one.delivered + 1 if one.is_counted else not carried
+        if not lowest:
+            continue
+        if _is_behind_answer(row, checkpoint):
             _shown(tx, row, begins - 1, end, now_ms)
         elif not carried and row["shown_at"] is None:
             # It answered before it started anew, or the answer is one of before a restore: nobody can tell any more.

@@ -36,6 +36,8 @@ MOST_AT_A_PLACE = 4  # Stored under one number as evidence: more is somebody on 
 JUDGED_BY_KEY = frozenset(Placement) - {Placement.DUPLICATE, Placement.LATE, Placement.EPOCH_UNKNOWN}
 """What is here, or was named by its successor, is proved; and nothing is taken of a chain nobody announced."""
 FREEZING = {Placement.FORK: Alarm.FORK, Placement.CHAIN_BROKEN: Alarm.CHAIN_BROKEN}
+UNPROVED = frozenset(FREEZING) | {Placement.EMPTY}
+"""Where nothing but the signature speaks for a packet, a replaced key is not enough: somebody may have a copy of it."""
 
 
 class Round:
@@ -229,7 +231,7 @@ class Round:
     def _may_have_signed(self, packet: Checked, spot: Place, placement: Placement) -> bool:
         """Whether the device itself sealed it. A second history under a replaced key is not the device's."""
         assert packet.signer_kid is not None
-        if placement in FREEZING and self._keys.is_replaced(packet.signer_kid):
+        if placement in UNPROVED and self._keys.is_replaced(packet.signer_kid):
             return False
         return self._keys.may_have_signed(packet.signer_kid, spot.key, spot.seq)
 

@@ -280,17 +280,20 @@ class Outbox:
         *,
         most: int = PURGE_AT_ONCE,
         received_before: datetime | None = None,
+        received_ahead_of: datetime | None = None,
         in_any_case_before: datetime | None = None,
     ) -> int:
         """Drop the bytes of packets in custody since before that time, oldest first; gives their number.
 
         ``acked_before`` is head office's time, as it stands in the receipts. ``received_before`` is this machine's wall
-        clock when they came, and has to be over as well; except for what head office's time alone says was taken
-        ``in_any_case_before``. At most ``most`` and a megabyte in one transaction; call again until it gives 0.
+        clock when they came, and has to be over as well; except for what came ``received_ahead_of`` this clock, which
+        was set back since, and was taken ``in_any_case_before`` by head office's time. At most ``most`` and a megabyte
+        in one transaction; call again until it gives 0.
         """
         times = (
             milliseconds(acked_before),
             FAR_OFF_MS if received_before is None else milliseconds(received_before),
+            FAR_OFF_MS if received_ahead_of is None else milliseconds(received_ahead_of),
             0 if in_any_case_before is None else milliseconds(in_any_case_before),
             most,
         )
@@ -300,7 +303,8 @@ class Outbox:
             room = PURGE_BYTES_AT_ONCE
             for row in tx.execute(
                 "SELECT p.id, p.size FROM outbox_rows p JOIN outbox_receipts r ON r.id = p.receipt_id"
-                " WHERE state = 'ACKED' AND acked_at_ms < ? AND (received_at_ms < ? OR acked_at_ms < ?)"
+                " WHERE state = 'ACKED' AND acked_at_ms < ?"
+                " AND (received_at_ms < ? OR (received_at_ms > ? AND acked_at_ms < ?))"
                 " ORDER BY acked_at_ms LIMIT ?",
                 times,
             ).fetchall():

@@ -5,7 +5,8 @@ room that the reserve gives on a full disk: there this is the only way to make m
 
 Two clocks have to say that it is over. Head office's, as it signs it: when a packet was taken, and how late it is by
 now. And this machine's, which says when the receipt came. A hand on the one, or an hour in which the other was months
-ahead, purges nothing early. Where the two can never agree again, head office's alone decides after more than a year.
+ahead, purges nothing early. Where this machine's was ahead itself when the receipt came, and the two could not agree
+for years, head office's alone decides after more than a year.
 """
 
 from collections.abc import Callable
@@ -43,15 +44,17 @@ class Retention:
         before, erased = max(reached) - self._keep, 0
         here = wall - self._keep
         for _ in range(STEPS_AT_ONCE):
-            gone = self._database.drain(lambda _: self._step(before, here))
+            gone = self._database.drain(lambda _: self._step(before, here, wall))
             if not gone:
                 break
             erased += gone
             self._database.give_back_space(PAGES_AT_ONCE)
         return erased
 
-    def _step(self, before: datetime, here: datetime) -> int:
-        gone = self._outbox.purge(before, received_before=here, in_any_case_before=before - IN_ANY_CASE_AFTER)
+    def _step(self, before: datetime, here: datetime, wall: datetime) -> int:
+        gone = self._outbox.purge(
+            before, received_before=here, received_ahead_of=wall, in_any_case_before=before - IN_ANY_CASE_AFTER
+        )
         if gone:
             self._on_purged(gone)
         return gone

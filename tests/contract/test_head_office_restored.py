@@ -686,3 +686,71 @@ def test_who_had_the_device_asked_once_more_is_on_record(
         counter.round()
     places(office).ask(only(office).number, "cadangan", by="ayu")
     assert [row["queued_by"] for row in CommandQueue(office.ledger).listed()] == ["ayu", "program"]
+
+
+def test_a_gap_that_the_devices_own_count_contradicts_is_no_answer(
+    counter: Counter, office: Office, backup: Callable[[], Backup]
+) -> None:
+    """Somebody on the way takes packets out of a batch: its signed count says that there are lower ones."""
+    counter.deliver(1)
+    before = backup()
+    counter.deliver(2, 3)
+    before.restore()
+    counter.round()
+    fourth = envelope_of(counter, counter.claim(4))
+    checkpoint = counter.uploader.checkpoint(counter.clock.utc())
+    office.ingest.receive(counter.keys.tls_certificate, sign_batch(checkpoint, [fourth], counter.keys.signer))
+    assert only(office).state is MissingState.ASKED_AGAIN
+    counter.round()
+    assert stored_places(office) == [1, 2, 3, 4]
+
+
+def test_a_replaced_key_fills_no_empty_place(counter: Counter, office: Office, backup: Callable[[], Backup]) -> None:
+    """Somebody may have a copy of it: what nothing but it speaks for is held, and nobody's desk shows it."""
+    first = counter.deliver(1)[0]
+    before = backup()
+    counter.deliver(2, 3)
+    counter.purge()
+    before.restore()
+    for _ in range(2):
+        counter.round()
+    declare_gone(counter)
+    counter.deliver(4)
+    with office.ledger.transaction() as tx:
+        tx.execute("UPDATE certificates SET superseded_at = 1 WHERE purpose = 'signing'")
+        tx.execute(
+            "INSERT INTO certificates (fingerprint, device_id, purpose, kid, spki, certificate, not_before, not_after,"
+            " key_no) SELECT ?, device_id, purpose, ?, spki, certificate, not_before, not_after, 2 FROM certificates"
+            " WHERE purpose = 'signing'",
+            (b"newer", b"newer key, no 2."),
+        )
+        tx.execute(
+            "INSERT INTO key_bounds (device_id, key_no, lane, epoch, next_seq) VALUES (?, 2, 'core', ?, 5)",
+            (counter.keys.device_id, first.epoch),
+        )
+    chain = counter.keys.chains[Lane.CORE]
+    chain.epoch, chain.next_seq, chain.head = first.epoch, 2, first.digest
+    assert carried(counter, counter.keys.seal(number=9)) == [(Verdict.QUARANTINED, "old_key")]
+    assert stored_places(office) == [1, 4]
+
+
+def test_a_question_in_the_backup_that_names_too_few_places_is_not_the_last_one(
+    counter: Counter, office: Office, backup: Callable[[], Backup]
+) -> None:
+    """The device made more since, delivered and purged it all, and has nothing to send: all of it is named."""
+    counter.deliver(1)
+    first = backup()
+    counter.deliver(2)
+    first.restore()
+    counter.hears = False
+    counter.round()
+    with_question = backup()
+    counter.hears = True
+    for _ in range(2):
+        counter.round()
+    counter.deliver(3)
+    counter.purge()
+    with_question.restore()
+    for _ in range(4):
+        counter.round()
+    assert (only(office).first, only(office).last, only(office).state) == (2, 3, MissingState.NOT_ON_DEVICE)

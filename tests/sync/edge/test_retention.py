@@ -125,3 +125,19 @@ def test_an_hour_in_which_head_offices_clock_was_ahead_ends_no_retention(desk: D
     both_pass(desk, 31 * DAY)
     desk.uploader.round(now_please=True)
     assert tidy() == 2
+
+
+def test_a_head_office_whose_clock_was_years_behind_ends_no_retention(desk: Desk, tidy: Callable[[], int]) -> None:
+    """What it took in that time bears a date of long ago; the month runs from when the receipt came."""
+    right = desk.office.now
+    deliver(desk, 1)
+    desk.office.now = right - DECADE
+    for number in (2, 3):
+        deliver(desk, number)
+    desk.office.now = right
+    both_pass(desk, 3600)
+    deliver(desk, 4)
+    assert tidy() == 0
+    both_pass(desk, 31 * DAY)
+    desk.uploader.round(now_please=True)
+    assert tidy() == 4
