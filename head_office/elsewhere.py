@@ -84,10 +84,11 @@ def _verdict(tx: Transaction, device_id: str, packet: Checked) -> PacketVerdict:
     )
 
 
-def move_to(device_id: str, url: str, moves: int) -> Command:
-    """The command to go there; always with the same id, so that hearing it often is hearing it once.
+def move_to(url: str, nonce: bytes) -> Command:
+    """The command to go there, an order of its own with every receipt; ``nonce`` is of the checkpoint that it answers.
 
-    ``moves`` counts the hand-overs: a device that was there, came back and is to go again has another order to obey.
+    With one id for all of them a device would obey once, and never again after an older order, late on a stick, has
+    brought it back. Going where it is already costs a device nothing.
     """
-    command_id = hashlib.sha256(f"move\0{device_id}\0{moves}\0{url}".encode()).digest()[:COMMAND_ID_BYTES]
+    command_id = hashlib.sha256(b"move\0" + nonce).digest()[:COMMAND_ID_BYTES]
     return wire.make(command_id, wire.Move(url=url))

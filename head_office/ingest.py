@@ -133,7 +133,7 @@ class Ingest:
                 row, lanes, orders = (known[0] or (None,))[0], known[1], known[2]
                 if row is not None and row["state"] == DeviceState.MOVED:
                     verdicts, heads, may_go = elsewhere.answer(tx, checkpoint, packets)
-                    return Answer(verdicts, heads, self._move(row, may_go), stored=False)
+                    return Answer(verdicts, heads, self._move(row, checkpoint, may_go), stored=False)
                 if row is None or row["state"] != DeviceState.ACTIVE:
                     raise DeviceBlockedError(device_id)
                 if not carried:
@@ -181,12 +181,12 @@ class Ingest:
         )
         return reply.sign(receipt, signer)
 
-    def _move(self, device: Row, may_go: bool) -> tuple[Command, ...]:
+    def _move(self, device: Row, checkpoint: Checkpoint, may_go: bool) -> tuple[Command, ...]:
         """The command to go to the cluster that has the device now, once nothing keeps it here."""
         there = None if self._clusters is None else self._clusters.named(device["state_reason"])
         if there is None or not may_go:
             return ()
-        return (elsewhere.move_to(device["device_id"], there.url, device["moves"]),)
+        return (elsewhere.move_to(there.url, checkpoint.nonce),)
 
     def _idle(self, checkpoint: Checkpoint, now_ms: int) -> Answer | None:
         """The answer to a device that brings nothing and says nothing new; None when there is something to write."""
