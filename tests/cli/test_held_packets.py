@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +165,7 @@ def test_parts_that_were_refused_are_not_counted_as_held(tmp_path: Path) -> None
         {},
     )
     sent = Sent(index=1, type_code="KTP", size_bytes=5, parts=5, sha256="00" * 32)
-    far = SentDocument.of(sent, [replace(row, **one) for row, one in zip(rows, said, strict=True)])
+    far = SentDocument.of(sent, [row._replace(**one) for row, one in zip(rows, said, strict=True)])
     assert (far.queued, far.accepted, far.held, far.refused) == (4, 1, 1, 1)
     settings_file = write_settings(tmp_path)
     console = Console(file=io.StringIO(), width=200)
