@@ -59,12 +59,15 @@ def test_the_summary_speaks_in_words(tmp_path: Path) -> None:
         assert code not in text
 
 
+@pytest.mark.parametrize("left", [0, 3])
 @pytest.mark.parametrize("result", list(RoundOutcome))
-def test_a_round_is_told_in_words(tmp_path: Path, result: RoundOutcome) -> None:
-    """In both languages, however it ended."""
+def test_a_round_is_told_in_words(tmp_path: Path, result: RoundOutcome, left: int) -> None:
+    """In both languages, however it ended, and whether or not something was left."""
     _, keyboard, shell = paper(tmp_path)
-    keyboard.print(status._round(shell, {"problem": None, "result": result.value}))
-    assert " / " in keyboard.export_text()
+    keyboard.print(status._round(shell, {"problem": None, "result": result.value, "left": left, "sent": 4}))
+    text = keyboard.export_text()
+    assert " / " in text
+    assert ("3" in text) == bool(left)
 
 
 @pytest.mark.parametrize(("begins", "below"), [("  ✗ ", "    "), ("▸ ", "  "), ("  ", "  "), ("", "")])
