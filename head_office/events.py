@@ -18,12 +18,13 @@ PURGED_AT_ONCE = 500
 NAMESPACE = uuid.UUID("6d706f73-0000-5000-8000-6576656e7473")  # "mpos", "events": any fixed value
 
 
-def event_id(kind: str, digest: bytes, nth: str = "") -> str:
+def event_id(kind: str, about: "About", nth: str) -> str:
     """The same thing has the same id however often it is told: receivers count an id once.
 
-    Of the packet's digest, which is its own for ever: receipt numbers are given again after a restore from a backup.
+    Of the packet's digest with its numbers: after a restore from a backup other packets are given the same numbers, and
+    the same packet may be given others.
     """
-    return str(uuid.uuid5(NAMESPACE, f"{kind}/{digest.hex()}/{nth}"))
+    return str(uuid.uuid5(NAMESPACE, f"{kind}/{about.digest.hex()}/{about.receipt_no}/{nth}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,12 @@ class About:
 
 def claim_opened(tx: Transaction, about: About, *, at_ms: int, agenda_no: int, facts: dict[str, object]) -> None:
     """A packet has become a claim on the desk."""
-    _write(tx, CLAIM_OPENED, about, at_ms=at_ms, facts={"agenda_no": agenda_no, **facts})
+    _write(tx, CLAIM_OPENED, about, at_ms=at_ms, facts={"agenda_no": agenda_no, **facts}, nth=str(agenda_no))
 
 
 def packet_quarantined(tx: Transaction, about: About, *, at_ms: int, reason: str, nth: str = "") -> None:
     """A packet is in custody and on nobody's desk. ``nth`` tells a second time after a release from the first."""
-    _write(tx, PACKET_QUARANTINED, about, at_ms=at_ms, facts={"reason": reason}, nth=nth)
+    _write(tx, PACKET_QUARANTINED, about, at_ms=at_ms, facts={"digest": about.digest.hex(), "reason": reason}, nth=nth)
 
 
 def _write(tx: Transaction, kind: str, about: About, *, at_ms: int, facts: dict[str, object], nth: str = "") -> None:
@@ -51,7 +52,7 @@ def _write(tx: Transaction, kind: str, about: About, *, at_ms: int, facts: dict[
     tx.execute(
         "INSERT INTO events (event_id, at, kind, device_id, receipt_no, body) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO NOTHING",
-        (event_id(kind, about.digest, nth), at_ms, kind, about.device_id, about.receipt_no, said),
+        (event_id(kind, about, nth), at_ms, kind, about.device_id, about.receipt_no, said),
     )
 
 
