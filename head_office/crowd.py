@@ -24,37 +24,40 @@ class Crowd:
         self._places = threading.BoundedSemaphore(self._most)
         self._wait_s = wait_s
         self._lock = threading.Lock()
-        self._under_way: set[bytes] = set()
+        self._under_way: set[str] = set()
 
     @contextmanager
-    def place(self, sender: bytes) -> Iterator[Callable[[], None]]:
+    def place(self) -> Iterator[Callable[[], None]]:
         """A place until the block ends, or until what this gives is called, by whichever thread.
 
-        One sender has one batch under way: whoever opens forty connections keeps nobody else waiting. Raises
-        LedgerBusyError when it has one already, or no place becomes free: nothing was done, and the device comes again.
+        Raises LedgerBusyError when none becomes free: nothing was done, and the device comes again.
         """
-        with self._alone(sender):
-            if not self._places.acquire(timeout=self._wait_s):
-                raise LedgerBusyError(f"{self._most} batches under way for {self._wait_s:g} s")
-            held = threading.Lock()
+        if not self._places.acquire(timeout=self._wait_s):
+            raise LedgerBusyError(f"{self._most} batches under way for {self._wait_s:g} s")
+        held = threading.Lock()
 
-            def leave() -> None:
-                if held.acquire(blocking=False):
-                    self._places.release()
+        def leave() -> None:
+            if held.acquire(blocking=False):
+                self._places.release()
 
-            try:
-                yield leave
-            finally:
-                leave()
+        try:
+            yield leave
+        finally:
+            leave()
 
     @contextmanager
-    def _alone(self, sender: bytes) -> Iterator[None]:
+    def alone(self, device_id: str) -> Iterator[None]:
+        """Only one batch of a device goes on from here, until its receipt is signed; it has proved to be the device's.
+
+        Whoever sends forty at once, or again while a commit takes long, keeps no place from others. Raises
+        LedgerBusyError for the second.
+        """
         with self._lock:
-            if sender in self._under_way:
+            if device_id in self._under_way:
                 raise LedgerBusyError("another batch of this device is under way")
-            self._under_way.add(sender)
+            self._under_way.add(device_id)
         try:
             yield
         finally:
             with self._lock:
-                self._under_way.remove(sender)
+                self._under_way.remove(device_id)

@@ -72,7 +72,7 @@ class Ingest:
         stored, or nobody knows (LedgerUnknownError): the device sends again, and the digests tell. A receipt is
         returned in no such case.
         """
-        with self._crowd.place(tls_certificate) as leave:
+        with self._crowd.place() as leave:
             try:
                 batch = read(body)
             except RefusedError:
@@ -94,9 +94,9 @@ class Ingest:
         the file does not matter, nor when. Raises like :meth:`receive`; NotYourCheckpointError for a device not
         known here.
         """
-        batch = read(body)
-        device_id = batch.claimed.device_id
-        with self._crowd.place(device_id.encode()) as leave:
+        with self._crowd.place() as leave:
+            batch = read(body)
+            device_id = batch.claimed.device_id
             return self._receive(device_id, batch, signing_keys.read(self._ledger, device_id), leave, carried=True)
 
     def close(self) -> None:
@@ -107,6 +107,13 @@ class Ingest:
         self, device_id: str, batch: Batch, keys: SigningKeys, leave: Callable[[], None], *, carried: bool
     ) -> bytes:
         checkpoint = authentic(batch, device_id, keys.public)
+        with self._crowd.alone(device_id):
+            return self._take_in(checkpoint, batch, keys, leave, carried=carried)
+
+    def _take_in(
+        self, checkpoint: Checkpoint, batch: Batch, keys: SigningKeys, leave: Callable[[], None], *, carried: bool
+    ) -> bytes:
+        device_id = checkpoint.device_id
         if keys.is_replaced(batch.signed.kid):
             if not carried:
                 self._registry.refuse_replaced(device_id, batch.signed.kid)
