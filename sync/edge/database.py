@@ -466,9 +466,10 @@ class Database:
             raise StorageCorruptError(self.path, doing, str(error)) from error
         if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             self._broken = str(error)
-            if doing == "open" and _no_room(self.path.parent):
-                # Making the files beside the database fails with "disk I/O error" where writing into it says
-                # "full". Only at the start: of a file in use a failed write must be believed to be just that.
+            beside = doing == "open" or code == sqlite3.SQLITE_IOERR_SHMSIZE
+            if beside and _no_room(self.path.parent):
+                # Making the files beside the database, and its index of the log longer, fails with "disk I/O error"
+                # where writing into it says "full". Of the file itself a failed write must be believed to be just that.
                 raise StorageFullError(self.path, doing, str(error)) from error
             raise StorageBrokenError(self.path, doing, str(error)) from error
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

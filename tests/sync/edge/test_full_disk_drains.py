@@ -13,14 +13,19 @@ from tests.sync.edge.test_full_disk import may_mount
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """How it went on a real small disk, with the agent's own reserve and without."""
-    may_mount()
-    folder = tmp_path_factory.mktemp("disk")
-    program = [sys.executable, "-m", "tests.sync.edge.draining_child", str(folder)]
+def on_a_small_disk(program: str, folder: Path) -> str:
+    """What a program of this folder prints, in a mount namespace of its own."""
     ran = subprocess.run(
-        ["unshare", "--map-root-user", "--mount", "--", *program],
+        [
+            "unshare",
+            "--map-root-user",
+            "--mount",
+            "--",
+            sys.executable,
+            "-m",
+            f"tests.sync.edge.{program}",
+            str(folder),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -28,7 +33,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    stories: dict[str, dict[str, Any]] = json.loads(ran.stdout)
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """How it went on a real small disk, with the agent's own reserve and without."""
+    may_mount()
+    stories: dict[str, dict[str, Any]] = json.loads(on_a_small_disk("draining_child", tmp_path_factory.mktemp("disk")))
     return stories
 
 
@@ -59,3 +71,10 @@ def test_without_a_reserve_the_same_queue_is_stuck(told: dict[str, dict[str, Any
     story = told["without"]
     assert "storage_full" in (story["started"], story["stuck"])
     assert story["purged"] == 0
+
+
+def test_an_upgrade_that_finds_no_room_says_so_and_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    """Years of rows are taken over at the first start with room; until then the cause is told, not a broken disk."""
+    may_mount()
+    told = json.loads(on_a_small_disk("upgrade_child", tmp_path))
+    assert told == {"full": ["storage_full", "storage_full"], "with_room": ["120000"]}
