@@ -12,7 +12,7 @@ Nothing is closed by that. Until the chain goes on a missing packet is taken as 
 its digest, as its successor names it: from a stick, from a disk that was found again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,6 +65,8 @@ class Behind:
     """The lowest place the device still has, where the batch shows it."""
     is_counted: bool
     """Whether the device counts what waits with this chain: the one of its lane that grows."""
+    unreadable: int
+    """Packets of the batch that may be of this chain or of another, and are counted as waiting."""
 
 
 class NoSuchPlacesError(HeadOfficeError):
@@ -95,11 +97,15 @@ class StillOnDeviceError(HeadOfficeError):
 
 
 def chains_behind(
-    states: tuple[LaneState, ...], waits_for: Mapping[tuple[Lane, bytes], int], gaps: Mapping[tuple[Lane, bytes], int]
+    states: tuple[LaneState, ...],
+    waits_for: Mapping[tuple[Lane, bytes], int],
+    gaps: Mapping[tuple[Lane, bytes], int],
+    left: Sequence[tuple[Lane, bytes] | None] = (),
 ) -> dict[tuple[Lane, bytes], Behind]:
     """Which of the announced chains have come further on the device than here.
 
-    ``waits_for`` has where each stands here, ``gaps`` the lowest packet that was shown behind a gap.
+    ``waits_for`` has where each stands here, ``gaps`` the lowest packet that was shown behind a gap. ``left`` is the
+    chain of each packet of the batch that stays on the device; None where nobody can tell.
     """
     growing = {state.lane: state for state in states}  # the last one of each lane
     found = {}
@@ -108,12 +114,15 @@ def chains_behind(
         here, gap = waits_for.get(chain), gaps.get(chain)
         if here is None:
             continue
-        # What waits is counted with the chain that grows, whichever chain of the lane it is in.
+        # What waits is counted with the chain that grows, whichever chain of the lane it is in. A rotten packet of one
+        # that ended may wait there for ever.
         counted = growing[state.lane] is state
-        delivered = state.next_seq - 1 - state.depth if counted else 0
-        begins = state.next_seq if counted and state.depth == 0 else gap
+        others = sum(one is not None and one[0] is state.lane and one != chain for one in left)
+        waiting = max(0, state.depth - others)
+        delivered = state.next_seq - 1 - waiting if counted else 0
+        begins = state.next_seq if counted and waiting == 0 else gap
         if delivered >= here or gap is not None:
-            found[chain] = Behind(here, delivered, begins, counted)
+            found[chain] = Behind(here, delivered, begins, counted, left.count(None))
     return found
 
 
@@ -151,7 +160,7 @@ def notice(
             continue
         # Where the signed count says that it has lower ones, they were left out on the way. Of a chain that ended
         # there is no count, and files are not in order.
-        lowest = begins <= one.delivered + 1 if one.is_counted else not carried
+        lowest = begins <= one.delivered + 1 + one.unreadable if one.is_counted else not carried
         if not lowest:
             continue
         if _is_behind_answer(row, checkpoint):

@@ -74,7 +74,7 @@ class Round:
         self._spoilt: list[Checked] = []
         self._answered: set[bytes] = set()
         self._gaps: dict[tuple[Lane, bytes], int] = {}
-        self._unplaced = False
+        self._left: list[tuple[Lane, bytes] | None] = []
         self._refused = False
         self._verdicts: list[PacketVerdict] = []
         self._open_lanes(checkpoint, carried=carried)
@@ -125,8 +125,7 @@ class Round:
             for key in self._announced
             if (head := self._heads.get(key)) is not None and not head.frozen
         }
-        # Bytes that nobody could place may be the very ones that are missing.
-        return missing.chains_behind(self._states, waits_for, {} if self._unplaced else self._gaps)
+        return missing.chains_behind(self._states, waits_for, self._gaps, self._left)
 
     def _add(self, packet: Checked) -> None:
         """Judge one packet."""
@@ -176,8 +175,9 @@ class Round:
             case Placement.GAP | Placement.EPOCH_UNKNOWN | Placement.SUCCESSOR_FIRST:
                 self._note_refusal(packet, placement.value)
                 self._say(spot, packet.digest, Verdict.RETRY_LATER, placement.value, None)
+                chain = (key.lane, key.epoch)
+                self._left.append(chain)
                 if placement is Placement.GAP:
-                    chain = (key.lane, key.epoch)
                     self._gaps[chain] = min(spot.seq, self._gaps.get(chain, spot.seq))
             case Placement.FORK | Placement.CHAIN_BROKEN | Placement.LANE_FROZEN:
                 self._take(spot, packet, Verdict.QUARANTINED, placement.value, in_chain=False)
@@ -323,7 +323,7 @@ class Round:
                 continue
             if header is None:
                 # Without a readable place there is nothing a verdict could name, except what its device has signed.
-                self._unplaced = True
+                self._left.append(packet.stands_at[:2] if packet.stands_at else None)
                 log.warning("%s sent %d unreadable bytes: %s", self._device_id, len(packet.envelope), packet.refusal)
                 self._note_refusal(packet, packet.refusal or Refusal.NOT_CBOR.value)
                 if packet.stands_at is not None:
@@ -339,7 +339,7 @@ class Round:
                 # another name is ours with a name that was spoilt.
                 theirs = packet.refusal == Refusal.WRONG_DEVICE and spot.key not in self._heads
                 verdict = Verdict.NOT_YOURS if theirs else Verdict.RETRY_LATER
-                self._unplaced = True
+                self._left.append((header.lane, header.epoch))
                 self._note_refusal(packet, packet.refusal or verdict.value)
                 self._say(spot, packet.digest, verdict, packet.refusal, None)
         self._spoilt.clear()

@@ -754,3 +754,27 @@ def test_a_question_in_the_backup_that_names_too_few_places_is_not_the_last_one(
     for _ in range(4):
         counter.round()
     assert (only(office).first, only(office).last, only(office).state) == (2, 3, MissingState.NOT_ON_DEVICE)
+
+
+def test_a_rotten_packet_that_waits_for_ever_hides_no_missing_places(
+    counter: Counter, office: Office, backup: Callable[[], Backup]
+) -> None:
+    """The last one of a chain that ended: it is in every batch, counted with what waits, and of no other chain."""
+    counter.deliver(1)
+    rot(counter.database, counter.claim(2).id)
+    for _ in range(3):
+        counter.round()
+    counter.outbox.new_epoch(Lane.CORE)
+    counter.deliver(3)
+    before = backup()
+    counter.deliver(4, 5)
+    counter.purge()
+    before.restore()
+    counter.claim(6)
+    for _ in range(6):
+        counter.round()
+    assert (only(office).first, only(office).last, only(office).state) == (2, 3, MissingState.NOT_ON_DEVICE)
+    declare_gone(counter)
+    for _ in range(2):
+        counter.round()
+    assert [row["kpj"][-1] for row in office.claims()] == ["1", "3", "6"]
