@@ -116,7 +116,7 @@ class OutboxRow(NamedTuple):
 
     @property
     def acked_at(self) -> datetime | None:
-        """Head office's time in the receipt that ended its custody here: signed, whatever the clock of this machine said."""
+        """Head office's signed time in the receipt that ended its custody here, whatever this machine's clock said."""
         return None if self.acked_at_ms is None else from_milliseconds(self.acked_at_ms)
 
     def __repr__(self) -> str:
