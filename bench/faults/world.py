@@ -47,7 +47,6 @@ class Backup:
     copy: Path
     receipts: int
     """The last number in it."""
-    chains: frozenset[bytes]
     certificates: int
     hand_overs: int
 
@@ -145,21 +144,21 @@ class World:
             self.backup = self._backup(self.offices.back_up(), receipts)
 
     def _backup(self, copy: Path, receipts: int) -> Backup:
-        chains = {
-            bytes(row["epoch"])
-            for each in self.devices
-            for row in each.database.read("SELECT epoch FROM outbox_chains")
-        }
-        return Backup(copy, receipts, frozenset(chains), self.offices.certificates(), len(self.offices.files))
+        return Backup(copy, receipts, self.offices.certificates(), len(self.offices.files))
 
     def put_backup_back(self) -> None:
         """Head office forgets what came since.
 
-        Not where chains have ended or forked since, keys were made or devices moved: nothing brings that back.
+        Not what came in chains that have ended, or was set aside as a fork, and not where keys were made or devices
+        moved since: that nothing brings back.
         """
         if self.backup is None or self._backup(self.backup.copy, self.backup.receipts) != self.backup:
             return
+        growing = {counts.epoch for each in self.devices for counts in each.outbox.counts()}
         since = [row for row in ledger_of(self.offices.first.ledger) if row.number > self.backup.receipts]
+        to_come = [place for at in range(DEVICES) for place in self._undone_of(at).values()]
+        if any(place.epoch not in growing for place in (*to_come, *(row.place for row in since))):
+            return
         if any(not row.in_chain and not row.spoilt for row in since):
             return
         self.broken()

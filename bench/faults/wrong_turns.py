@@ -126,6 +126,12 @@ def _answered(row: Any) -> Missing:
     return replace(found, state=MissingState.NOT_ON_DEVICE) if waits else found
 
 
+UNASKING = Build(
+    "a restored head office does not ask",
+    ingest=_IncuriousIngest,
+    wrong="what it lost is not asked for again",
+    shows=frozenset({Fault.LOST}),
+)
 WRONG_TURNS = (
     Build(
         "device believes a spoilt receipt",
@@ -169,12 +175,7 @@ WRONG_TURNS = (
         wrong="a stick from before new keys is turned away",
         shows=frozenset({Fault.REFUSED}),
     ),
-    Build(
-        "a restored head office does not ask",
-        ingest=_IncuriousIngest,
-        wrong="what it lost is not asked for again",
-        shows=frozenset({Fault.LOST}),
-    ),
+    UNASKING,
     Build(
         "a restored head office gives up too early",
         places=_HastyPlaces,
