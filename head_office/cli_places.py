@@ -10,9 +10,9 @@ import typer
 from head_office.cli_quarantine import DEFAULT_HOME, HomeOption, JsonOption, PasswordOption, UserOption, signed_in
 from head_office.cli_table import iso, print_rows
 from head_office.custody import receipt_name
+from head_office.giving_up import Missing, MissingPlaces
 from head_office.keys.home import Home
 from head_office.ledger.choice import open_ledger
-from head_office.missing import Missing, MissingPlaces
 from head_office.moment import utc_now
 
 app = typer.Typer(

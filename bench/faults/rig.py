@@ -21,6 +21,7 @@ from bench.faults.marks import Listener
 from head_office.clusters import Clusters
 from head_office.device_registry import DeviceRegistry
 from head_office.errors import HeadOfficeError as OfficeError
+from head_office.giving_up import MissingPlaces
 from head_office.hand_over import hand_over
 from head_office.ingest import Ingest
 from head_office.keys.authority import Authority, KeyRequest
@@ -29,7 +30,6 @@ from head_office.keys.home import Home
 from head_office.keys.receipt_key import load_receipt_signer
 from head_office.keys.recipients import load_recipients
 from head_office.ledger.sqlite import SqliteLedger
-from head_office.missing import MissingPlaces
 from head_office.moment import Clock as OfficeClock
 from head_office.moment import utc_now
 from head_office.renewal import Renewals

@@ -10,8 +10,8 @@ from bench.faults.rig import Build, Identity, Office, found_office
 from head_office.clusters import Cluster, Clusters
 from head_office.device_registry import DeviceState
 from head_office.errors import HeadOfficeError
+from head_office.giving_up import MissingState
 from head_office.hand_over import HandOverError, take_over
-from head_office.missing import MissingState
 from head_office.moment import to_ms
 
 HERE, THERE = (Cluster(name, f"https://{name}.example.internal:8443") for name in ("barat", "timur"))

@@ -8,13 +8,13 @@ from unittest.mock import patch
 
 from bench.faults.history import Fault
 from bench.faults.rig import Build
+from head_office import giving_up, missing, signing_keys
 from head_office import ingest as ingest_module
-from head_office import missing, signing_keys
 from head_office.authenticity import Checked, check, read
 from head_office.errors import NotYourCheckpointError
+from head_office.giving_up import Missing, MissingPlaces, MissingState
 from head_office.hand_over import hand_over
 from head_office.ingest import Ingest
-from head_office.missing import Missing, MissingPlaces, MissingState
 from sync.edge import chains
 from sync.edge import uploader as uploader_module
 from sync.edge.outbox import NewChain, Outbox
@@ -109,15 +109,15 @@ class _HastyPlaces(MissingPlaces):
     """Lets people give up places before their device has answered."""
 
     def ask(self, number: int, reason: str, *, by: str) -> Missing:
-        with patch.object(missing, "_from", _answered):
+        with patch.object(giving_up, "_from", _answered):
             return super().ask(number, reason, by=by)
 
     def confirm(self, number: int, *, by: str) -> Missing:
-        with patch.object(missing, "_from", _answered):
+        with patch.object(giving_up, "_from", _answered):
             return super().confirm(number, by=by)
 
 
-_from = missing._from
+_from = giving_up._from
 
 
 def _answered(row: Any) -> Missing:

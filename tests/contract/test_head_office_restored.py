@@ -18,8 +18,7 @@ from head_office.cli import app
 from head_office.commands import CommandQueue
 from head_office.desk.users import DeskUsers
 from head_office.errors import HeadOfficeError
-from head_office.ledger.sqlite import SqliteLedger
-from head_office.missing import (
+from head_office.giving_up import (
     Missing,
     MissingPlaces,
     MissingState,
@@ -27,6 +26,7 @@ from head_office.missing import (
     StillOnDeviceError,
     TooManyPlacesError,
 )
+from head_office.ledger.sqlite import SqliteLedger
 from head_office.quarantine import NothingAskedError, SecondPersonError
 from sync import errors as wire
 from sync.checkpoint import sign_batch

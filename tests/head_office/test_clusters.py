@@ -23,6 +23,7 @@ from head_office.errors import (
     OtherClusterError,
     RefusedError,
 )
+from head_office.giving_up import MissingPlaces, MissingState
 from head_office.hand_over import HandOverError
 from head_office.ingest import Ingest
 from head_office.keys.authority import Authority
@@ -31,7 +32,6 @@ from head_office.keys.receipt_key import load_receipt_signer
 from head_office.keys.recipients import load_private_keys, load_recipients
 from head_office.ledger.base import Ledger
 from head_office.ledger.sqlite import SqliteLedger
-from head_office.missing import MissingPlaces, MissingState
 from head_office.moment import to_ms
 from head_office.opening import Opener
 from head_office.renewal import Renewals
