@@ -13,7 +13,7 @@ from drivers.card.virtual.sam import VirtualSam
 from drivers.card.virtual.served import VPCD_CARD_PORT, VPCD_SAM_PORT, VpcdSlot
 from tests.api.rig import Rigs, start_claim
 
-PCSC: dict[str, Any] = {"transport": "pcsc", "card_reader": "Virtual PCD 00 00", "sam_reader": "Virtual PCD 00 01", "wait_s": 10.0}
+PCSC = {"transport": "pcsc", "card_reader": "Virtual PCD 00 00", "sam_reader": "Virtual PCD 00 01", "wait_s": 10.0}
 # pcscd notices a card within half a second; a loaded machine takes longer.
 PATIENCE_S = 30.0
 
@@ -25,7 +25,7 @@ def test_a_card_is_reported_when_it_is_laid_down_and_when_it_is_lifted(tmp_path:
     card = VpcdSlot(VirtualEktp(synthetic_person(1, None, None)), port=VPCD_CARD_PORT)
     sam = VpcdSlot(VirtualSam(), port=VPCD_SAM_PORT)
     sam.insert()
-    assert PcscSlots().reader(PCSC["sam_reader"]).wait_for_card(PATIENCE_S)
+    assert PcscSlots().reader(str(PCSC["sam_reader"])).wait_for_card(PATIENCE_S)
     seen: list[dict[str, Any]] = []
     listening, lying, lifted = threading.Event(), threading.Event(), threading.Event()
 
