@@ -24,7 +24,7 @@ from sync.edge.fair_share import FairShare
 from sync.edge.outbox_row import PLACES, ChainPosition, OutboxRow, RowState, from_columns, row_id
 from sync.edge.settlement import WANT_THEIR_SUCCESSOR, Settlement
 from sync.envelope import EPOCH_BYTES, FIRST_SEQ, NO_HASH, Lane, envelope_digest, read_header
-from sync.errors import ChainError, ReceiptError
+from sync.errors import ChainError, ReceiptError, StorageCorruptError
 from sync.receipt import VerifiedReceipt, read_receipt
 from sync.records import milliseconds
 
@@ -492,7 +492,11 @@ class Outbox:
             yield from_columns(row)
 
     def _bytes(self, tx: Transaction, row: int) -> bytes:
-        return bytes(tx.execute(_ENVELOPE, (row,)).fetchone()["bytes"])
+        found = tx.execute(_ENVELOPE, (row,)).fetchone()
+        if found is None:
+            # Triggers keep it there: the file is not as this program wrote it.
+            raise StorageCorruptError(self._database.path, "read", f"packet {row} waits without its bytes")
+        return bytes(found["bytes"])
 
     def _row(self, tx: Transaction, packet_id: UUID) -> OutboxRow | None:
         found = tx.execute("SELECT * FROM outbox_stubs WHERE packet_id = ?", (packet_id.bytes,)).fetchone()

@@ -15,7 +15,7 @@ from sync.edge.outbox import _NEXT_PLACE, Outbox
 from sync.edge.outbox_row import TRANSITIONS, ChainPosition, OutboxRow, RowState
 from sync.edge.settlement import Settlement
 from sync.envelope import FIRST_SEQ, NO_HASH, Lane, envelope_digest, open_envelope, verify
-from sync.errors import ChainError, EnvelopeError
+from sync.errors import ChainError, EnvelopeError, StorageCorruptError
 from sync.receipt import LaneHead, PacketVerdict, Receipt, Verdict, VerifiedReceipt
 from tests.sync.conftest import a_signer
 from tests.sync.edge.conftest import DEVICE_ID, START, Desk, packet_id
@@ -61,6 +61,16 @@ def rot(database: Database, row_id: int | None = None) -> None:
         tx.execute("DROP TRIGGER outbox_sealed")
         tx.execute("UPDATE outbox_envelopes SET bytes = zeroblob(length(bytes)) WHERE id = coalesce(?, id)", (row_id,))
         tx.execute(guard)
+
+
+def test_a_waiting_packet_without_its_bytes_is_damage_with_a_name(desk: Desk) -> None:
+    """No statement of ours takes them away: the file is to be checked and set aside."""
+    desk.put(1)
+    with desk.database.transaction() as tx:
+        tx.execute("DROP TRIGGER outbox_held_fast")
+        tx.execute("DELETE FROM outbox_envelopes")
+    with pytest.raises(StorageCorruptError, match="without its bytes"):
+        desk.outbox.due(desk.clock.utc(), 10_000)
 
 
 def states(desk: Desk) -> list[RowState]:
