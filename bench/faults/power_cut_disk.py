@@ -33,7 +33,7 @@ def missing() -> str:
         return reason
     if not Path("/dev/fuse").exists() or not Path("/dev/loop-control").exists():
         return "no /dev/fuse or no loop devices"
-    for program in ("mkfs.ext4", "fusermount3"):
+    for program in ("mkfs.ext4", "e2fsck", "fusermount3"):
         if shutil.which(program, path="/usr/sbin:/sbin:/usr/bin:/bin") is None:
             return f"{program} is not installed"
     return ""
