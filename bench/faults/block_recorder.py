@@ -122,8 +122,8 @@ def recording(image: bytes, folder: Path) -> Iterator[tuple[Path, Path]]:
 def mounted_image(image: Path, at: Path) -> Iterator[Path]:
     """An image mounted for the length of a block; ext4 replays its own journal first.
 
-    Its superblock is 1024 bytes, two sectors, and a torn one is not mounted: it is mended from its copy first, as whoever
-    starts such a machine is told to do.
+    Its superblock is 1024 bytes, two sectors, and a torn one is not mounted: it is mended from its copy first, as
+    whoever starts such a machine is told to do.
     """
     try:
         command("mount", "-o", "loop", str(image), str(at))
