@@ -106,11 +106,6 @@ def chosen(rows: Sequence[Row]) -> tuple[Command, ...]:
     return tuple(commands)
 
 
-def waiting(read: Read, device_id: str) -> tuple[Command, ...]:
-    """What the next receipt of a device asks."""
-    return chosen(read(*question(device_id)))
-
-
 class CommandQueue:
     """Queues and lists commands for people."""
 

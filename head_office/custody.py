@@ -9,6 +9,7 @@ from head_office.authenticity import Checked
 from head_office.checks import LaneHead, StandIn
 from head_office.ledger.base import Ledger, Row, Transaction, Value
 from head_office.moment import to_ms
+from sync import receipt as reply
 from sync.envelope import FIRST_SEQ, NO_HASH, Lane
 from sync.receipt import Verdict
 
@@ -96,11 +97,6 @@ def receipt_number(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def lane_heads(tx: Transaction, device_id: str) -> dict[LaneKey, LaneHead]:
-    """Every chain of a device."""
-    return heads_of(device_id, tx.execute(LANES, (device_id,)))
-
-
 def heads_of(device_id: str, rows: list[Row]) -> dict[LaneKey, LaneHead]:
     """The result of :data:`LANES`, typed."""
     return {
@@ -109,6 +105,13 @@ def heads_of(device_id: str, rows: list[Row]) -> dict[LaneKey, LaneHead]:
         )
         for row in rows
     }
+
+
+def told(key: LaneKey, head: LaneHead) -> reply.LaneHead:
+    """A chain as a receipt names it."""
+    return reply.LaneHead(
+        lane=key.lane, epoch=key.epoch, next_seq=head.next_seq, head_hash=head.head_hash, frozen=head.frozen
+    )
 
 
 def open_lane(tx: Transaction, key: LaneKey, now_ms: int, *, earlier: int, empty: int) -> bool:

@@ -26,25 +26,21 @@ OTHER_CLUSTER = "other_cluster"
 
 
 def answer(
-    tx: Transaction, checkpoint: Checkpoint, packets: Sequence[Checked]
+    tx: Transaction, checkpoint: Checkpoint, packets: Sequence[Checked], known: Mapping[LaneKey, LaneHead]
 ) -> tuple[tuple[PacketVerdict, ...], tuple[reply.LaneHead, ...], bool]:
-    """Verdicts, chains as they stand here, and whether the device may go."""
+    """Verdicts, chains as they stand here (``known``), and whether the device may go."""
     verdicts = [_verdict(tx, checkpoint.device_id, packet) for packet in packets if packet.header is not None]
-    known = custody.lane_heads(tx, checkpoint.device_id)
     present = {state.lane: state.epoch for state in checkpoint.lanes}
     # A device counts what waits in a lane, whichever chain of the lane it is in.
     answered = Counter(said.lane for said in verdicts if said.verdict.in_custody or _is_stuck(said, present, known))
     unreadable = sum(packet.header is None for packet in packets)
     heads, may_go = [], True
     for state in checkpoint.lanes:
-        head = known.get(LaneKey(checkpoint.device_id, state.lane, state.epoch))
+        key = LaneKey(checkpoint.device_id, state.lane, state.epoch)
+        head = known.get(key)
         if head is None:
             continue  # begun after the move: nothing of it is here
-        heads.append(
-            reply.LaneHead(
-                lane=state.lane, epoch=state.epoch, next_seq=head.next_seq, head_hash=head.head_hash, frozen=head.frozen
-            )
-        )
+        heads.append(custody.told(key, head))
         # What waits there is the end of its chain. Whatever of that lies below our head, only we can answer for; unless
         # it has been shown, and is not here.
         never_here = max(0, state.next_seq - head.next_seq)

@@ -41,12 +41,15 @@ def claim_opened(tx: Transaction, about: About, *, at_ms: int, agenda_no: int, f
     _write(tx, CLAIM_OPENED, about, at_ms=at_ms, facts={"agenda_no": agenda_no, **facts}, nth=str(agenda_no))
 
 
-def packet_quarantined(tx: Transaction, about: About, *, at_ms: int, reason: str, nth: str = "") -> None:
-    """A packet is in custody and on nobody's desk. ``nth`` tells a second time after a release from the first."""
+def packet_quarantined(tx: Transaction, about: About, *, at_ms: int, reason: str, nth: str) -> None:
+    """A packet is in custody and on nobody's desk.
+
+    ``nth`` tells a second time from the first: after a release, or in another place.
+    """
     _write(tx, PACKET_QUARANTINED, about, at_ms=at_ms, facts={"digest": about.digest.hex(), "reason": reason}, nth=nth)
 
 
-def _write(tx: Transaction, kind: str, about: About, *, at_ms: int, facts: dict[str, object], nth: str = "") -> None:
+def _write(tx: Transaction, kind: str, about: About, *, at_ms: int, facts: dict[str, object], nth: str) -> None:
     body = {"receipt_no": receipt_name(about.receipt_no), "device_id": about.device_id, **facts}
     said = json.dumps(body, sort_keys=True)
     tx.execute(

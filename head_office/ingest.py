@@ -137,15 +137,15 @@ class Ingest:
                     leave()  # What is left is the flush.
 
             def take_in(tx: Transaction, known: Answers) -> Answer:
-                row, lanes, orders = (known[0] or (None,))[0], known[1], known[2]
+                row, orders = (known[0] or (None,))[0], known[2]
+                heads_before = custody.heads_of(device_id, known[1])
                 if row is not None and row["state"] == DeviceState.MOVED:
-                    verdicts, heads, may_go = elsewhere.answer(tx, checkpoint, packets)
+                    verdicts, heads, may_go = elsewhere.answer(tx, checkpoint, packets, heads_before)
                     return Answer(verdicts, heads, self._move(row, checkpoint, may_go), stored=False)
                 if row is None or row["state"] != DeviceState.ACTIVE:
                     raise DeviceBlockedError(device_id)
                 if not carried:
                     clones.note_boot(tx, row, checkpoint.boot_id, now_ms)
-                heads_before = custody.heads_of(device_id, lanes)
                 judged = Round(
                     tx, checkpoint, packets, heads_before, now_ms, carried=carried, keys=keys, outdated=outdated
                 )
@@ -218,17 +218,10 @@ class Ingest:
             if not missing.is_known(self._ledger.read, custody.LaneKey(device_id, lane, epoch), one, now_ms):
                 return None
         for state in checkpoint.lanes:
-            head = known.get(custody.LaneKey(device_id, state.lane, state.epoch))
+            key = custody.LaneKey(device_id, state.lane, state.epoch)
+            head = known.get(key)
             if head is None or state.next_seq < head.next_seq:
                 return None
-            heads.append(
-                reply.LaneHead(
-                    lane=state.lane,
-                    epoch=state.epoch,
-                    next_seq=head.next_seq,
-                    head_hash=head.head_hash,
-                    frozen=head.frozen,
-                )
-            )
+            heads.append(custody.told(key, head))
         self._heard.note(note_of(checkpoint, (), now_ms))
         return Answer((), tuple(heads), commands.chosen(orders), stored=False)

@@ -110,12 +110,7 @@ class Round:
         custody.advance(self._tx, {key: self._heads[key] for key in moved})
         # Announced chains first: the receipt has room for those in any case.
         told = dict.fromkeys(key for key in (*self._announced, *moved) if key in self._heads)
-        heads = tuple(
-            reply.LaneHead(
-                lane=key.lane, epoch=key.epoch, next_seq=head.next_seq, head_hash=head.head_hash, frozen=head.frozen
-            )
-            for key, head in ((key, self._heads[key]) for key in list(told)[:MOST_HEADS])
-        )
+        heads = tuple(custody.told(key, self._heads[key]) for key in list(told)[:MOST_HEADS])
         return tuple(self._verdicts), heads
 
     def behind(self) -> dict[tuple[Lane, bytes], Behind]:

@@ -9,7 +9,7 @@ import pytest
 
 from head_office.cli import app
 from head_office.cli_identity import NotFrozenError
-from head_office.commands import waiting
+from head_office.commands import chosen, question
 from head_office.device_registry import NoSuchDeviceError
 from head_office.keys.server_certificate import renew
 from head_office.keys.trust import KeysError
@@ -41,7 +41,7 @@ def test_a_frozen_lane_begins_anew_when_a_person_says_so(office: Office) -> None
     chain.next_seq, chain.head = 1, bytes(32)
     assert office.verdicts(device, device.seal(number=2)) == [(Verdict.QUARANTINED, "fork")]
     run(office, "devices", "new-epoch", device.device_id, "core")
-    (command,) = waiting(office.ledger.read, device.device_id)
+    (command,) = chosen(office.ledger.read(*question(device.device_id)))
     assert wire.read(command) == NewEpoch(lane=Lane.CORE, epoch=chain.epoch)
     assert [asked.id for asked in office.receive(device).commands] == [command.id]
     device.new_epoch()

@@ -121,7 +121,9 @@ def test_the_queue_survives_a_restart(office: Office) -> None:
     device = office.device()
     (number,) = queue(office).send([device.device_id], POLICY, by="test")
     office.lose_to_disk()
-    assert [command.id for command in commands.waiting(office.ledger.read, device.device_id)] == [number]
+    assert [command.id for command in commands.chosen(office.ledger.read(*commands.question(device.device_id)))] == [
+        number
+    ]
 
 
 def test_an_administrator_asks_beside_the_running_service(service: Service, tmp_path: Any) -> None:
