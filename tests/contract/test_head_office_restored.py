@@ -112,6 +112,10 @@ class Counter:
         self.office.clock.advance(seconds=60)
         return self.uploader.round(now_please=True)
 
+    def rounds(self, many: int) -> None:
+        for _ in range(many):
+            self.round()
+
     def purge(self) -> None:
         """The retention of what was acknowledged until now is over."""
         self.clock.pass_time(MONTH)
@@ -252,8 +256,7 @@ def test_without_a_word_of_two_people_nothing_is_taken_over_the_gap(
     """What is behind the gap stays on the device; a single person changes nothing, the same one twice neither."""
     lose_two(counter, backup)
     counter.claim(4)
-    for _ in range(3):
-        counter.round()
+    counter.rounds(3)
     number = only(office).number
     with pytest.raises(NothingAskedError):
         places(office).confirm(number, by="budi")
@@ -273,8 +276,7 @@ def test_after_two_people_said_so_the_chain_goes_on_with_the_next_packet(
 ) -> None:
     """Each claim behind the gap is on the desk once, and the record of who said what stays."""
     lose_two(counter, backup)
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     declare_gone(counter)
     counter.deliver(4, 5)
     assert stored_places(office) == [1, 4, 5]
@@ -298,8 +300,7 @@ def test_what_the_device_still_has_comes_back_by_itself(
     counter.deliver(2, 3)
     before.restore()
     counter.claim(4)
-    for _ in range(3):
-        counter.round()
+    counter.rounds(3)
     assert stored_places(office) == [1, 2, 3, 4]
     assert set(counter.states()) == {RowState.ACKED}
     assert only(office).state is MissingState.CAME_AGAIN
@@ -342,8 +343,7 @@ def test_a_question_that_was_withdrawn_is_no_answer_and_is_asked_once_more(
     with pytest.raises(StillOnDeviceError):
         places(office).ask(only(office).number, "cadangan", by="ayu")
     assert only(office).state is MissingState.ASKED_AGAIN
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     assert only(office).state is MissingState.NOT_ON_DEVICE
 
 
@@ -360,8 +360,7 @@ def test_a_packet_that_turns_up_after_all_takes_its_place(
         counter.round()
     counter.purge()
     before.restore()
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     declare_gone(counter)
     counter.deliver(4)
 
@@ -384,8 +383,7 @@ def test_a_packet_that_comes_between_the_word_and_the_next_claim_is_taken_in_its
     counter.deliver(3)
     counter.purge()
     before.restore()
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     declare_gone(counter)
     assert carried(counter, early) == [(Verdict.ACCEPTED, None)]
     counter.deliver(4)
@@ -398,8 +396,7 @@ def test_other_bytes_in_a_place_that_is_gone_are_a_fork(
 ) -> None:
     """What its successor does not name, or does not follow from the one before: another history freezes the lane."""
     lost = lose_two(counter, backup)
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     declare_gone(counter)
     counter.deliver(4)
     chain = counter.keys.chains[Lane.CORE]
@@ -412,14 +409,12 @@ def test_spoilt_bytes_behind_the_gap_do_not_keep_the_chain_from_going_on(
 ) -> None:
     """The first packet behind it has rotted: kept as evidence of its place, the next one is taken."""
     lose_two(counter, backup)
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     declare_gone(counter)
     spoilt = counter.claim(4)
     counter.claim(5)
     rot(counter.database, spoilt.id)
-    for _ in range(3):
-        counter.round()
+    counter.rounds(3)
     assert stored_places(office) == [1, 4, 5]
     assert set(counter.states()[3:]) == {RowState.ACKED}
     assert only(office).state is MissingState.WENT_ON
@@ -447,8 +442,7 @@ def test_more_places_than_one_command_names_are_asked_for_one_after_the_other(
     counter.round()
     with pytest.raises(StillOnDeviceError):
         places(office).ask(only(office).number, "cadangan", by="ayu")
-    for _ in range(4):
-        counter.round()
+    counter.rounds(4)
     assert (only(office).first, only(office).last, only(office).state) == (2, 5, MissingState.NOT_ON_DEVICE)
     declare_gone(counter)
     counter.round()
@@ -476,8 +470,7 @@ def test_the_way_out_on_the_command_line(counter: Counter, office: Office, backu
     assert run("gone", number, "--reason", "cadangan", user="ayu")[0] == 0
     code, said = run("confirm", number, user="budi")
     assert (code, "wait for its next round" in said) == (1, True)
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     assert run("confirm", number, user="ayu")[0] == 1
     assert "goes on with 4" in run("confirm", number, user="budi")[1]
     assert '"state": "gone"' in run("list", "--json")[1]
@@ -495,18 +488,15 @@ def test_an_old_question_in_the_backup_is_not_the_last_word(
     counter.round()
     with_question = backup()
     counter.hears = True
-    for _ in range(3):
-        counter.round()
+    counter.rounds(3)
     assert stored_places(office) == [1, 2, 3]
     with_question.restore()
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     assert only(office).state is MissingState.NOT_ON_DEVICE
     places(office).ask(only(office).number, "cadangan", by="ayu")
     with pytest.raises(StillOnDeviceError):
         places(office).confirm(only(office).number, by="budi")
-    for _ in range(3):
-        counter.round()
+    counter.rounds(3)
     assert stored_places(office) == [1, 2, 3]
     with pytest.raises(NoSuchPlacesError):
         places(office).confirm(only(office).number, by="budi")
@@ -540,8 +530,7 @@ def test_what_a_device_said_before_it_answered_is_no_answer(
     comes(counter, "line", an_empty_batch(counter))
     comes(counter, way, old)
     assert only(office).state is MissingState.ASKED_AGAIN
-    for _ in range(3):
-        counter.round()
+    counter.rounds(3)
     assert stored_places(office) == [1, 2, 3]
 
 
@@ -557,8 +546,7 @@ def test_what_a_device_said_before_it_answered_narrows_nothing(
     counter.deliver(3, 4)
     counter.purge()
     before.restore()
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     comes(counter, way, old)
     assert (only(office).first, only(office).last) == (2, 4)
     declare_gone(counter)
@@ -571,14 +559,12 @@ def test_restored_once_more_behind_places_that_are_gone_the_rest_comes_back(
 ) -> None:
     """The second backup knows of the places that were declared gone, and lacks others behind them."""
     lose_two(counter, backup)
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     declare_gone(counter)
     second = backup()
     counter.deliver(4, 5)
     second.restore()
-    for _ in range(4):
-        counter.round()
+    counter.rounds(4)
     assert stored_places(office) == [1, 4, 5]
     assert [(one.first, one.last, one.state) for one in places(office).listed()] == [
         (2, 3, MissingState.WENT_ON),
@@ -591,20 +577,17 @@ def test_restored_once_more_behind_places_that_are_gone_more_can_be_declared_gon
 ) -> None:
     """What follows them was purged, too: asked for, declared by two people, and the chain goes on over both."""
     lose_two(counter, backup)
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     declare_gone(counter)
     second = backup()
     counter.deliver(4, 5)
     counter.purge()
     second.restore()
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     latest = places(office).listed()[-1]
     assert (latest.first, latest.last, latest.state) == (4, 5, MissingState.NOT_ON_DEVICE)
     places(office).ask(latest.number, "cadangan kedua", by="ayu")
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     places(office).confirm(latest.number, by="budi")
     counter.deliver(6)
     assert stored_places(office) == [1, 6]
@@ -622,15 +605,12 @@ def test_an_answer_without_what_it_shows_is_asked_for_again_after_a_restore(
     counter.round()
     comes(counter, "line", an_empty_batch(counter))
     tuesday = backup()
-    for _ in range(3):
-        counter.round()
+    counter.rounds(3)
     assert stored_places(office) == [1, 2, 3]
     tuesday.restore()
-    for _ in range(4):
-        counter.round()
+    counter.rounds(4)
     office.clock.advance(days=1)
-    for _ in range(4):
-        counter.round()
+    counter.rounds(4)
     assert stored_places(office) == [1, 2, 3]
 
 
@@ -647,8 +627,7 @@ def test_another_history_that_came_into_an_empty_place_is_found_out_by_the_true_
     counter.round()
     counter.purge()
     before.restore()
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     declare_gone(counter)
     counter.deliver(4)
     first = counter.outbox.rows()[-1]
@@ -670,8 +649,7 @@ def test_more_places_than_any_device_seals_are_not_declared_gone(
     counter.deliver(2, 3, 4, 5, 6, 7, 8)
     counter.purge()
     before.restore()
-    for _ in range(8):
-        counter.round()
+    counter.rounds(8)
     assert len(CommandQueue(office.ledger).listed()) == 2
     with pytest.raises(TooManyPlacesError, match="2 to 8 are 7 places"):
         places(office).ask(only(office).number, "cadangan", by="ayu")
@@ -682,8 +660,7 @@ def test_who_had_the_device_asked_once_more_is_on_record(
 ) -> None:
     """The first question is the program's, the second a person's."""
     lose_two(counter, backup)
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     places(office).ask(only(office).number, "cadangan", by="ayu")
     assert [row["queued_by"] for row in CommandQueue(office.ledger).listed()] == ["ayu", "program"]
 
@@ -712,8 +689,7 @@ def test_a_replaced_key_fills_no_empty_place(counter: Counter, office: Office, b
     counter.deliver(2, 3)
     counter.purge()
     before.restore()
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     declare_gone(counter)
     counter.deliver(4)
     with office.ledger.transaction() as tx:
@@ -746,13 +722,11 @@ def test_a_question_in_the_backup_that_names_too_few_places_is_not_the_last_one(
     counter.round()
     with_question = backup()
     counter.hears = True
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     counter.deliver(3)
     counter.purge()
     with_question.restore()
-    for _ in range(4):
-        counter.round()
+    counter.rounds(4)
     assert (only(office).first, only(office).last, only(office).state) == (2, 3, MissingState.NOT_ON_DEVICE)
 
 
@@ -762,8 +736,7 @@ def test_a_rotten_packet_that_waits_for_ever_hides_no_missing_places(
     """The last one of a chain that ended: it is in every batch, counted with what waits, and of no other chain."""
     counter.deliver(1)
     rot(counter.database, counter.claim(2).id)
-    for _ in range(3):
-        counter.round()
+    counter.rounds(3)
     counter.outbox.new_epoch(Lane.CORE)
     counter.deliver(3)
     before = backup()
@@ -771,10 +744,8 @@ def test_a_rotten_packet_that_waits_for_ever_hides_no_missing_places(
     counter.purge()
     before.restore()
     counter.claim(6)
-    for _ in range(6):
-        counter.round()
+    counter.rounds(6)
     assert (only(office).first, only(office).last, only(office).state) == (2, 3, MissingState.NOT_ON_DEVICE)
     declare_gone(counter)
-    for _ in range(2):
-        counter.round()
+    counter.rounds(2)
     assert [row["kpj"][-1] for row in office.claims()] == ["1", "3", "6"]
